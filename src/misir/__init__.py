@@ -1,0 +1,1 @@
+"""Misir: an orientation engine."""

@@ -1,0 +1,110 @@
+"""Every setting of Misir, from the environment or `.env`, in one frozen object.
+
+The names of the production contract (PROJECT_NAME … EMBEDDING_MODEL) are fixed; docs/settings.md lists
+them all and a test keeps that list complete.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from misir.errors import MisirError
+
+LOCAL_USERS = uuid.UUID("6d697369-7200-5000-8000-6c6f63616c75")
+"""Namespace of uuid5 for MOCK_USER_ID values that are not UUIDs themselves."""
+
+LOCALHOST_ORIGINS = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173))
+
+
+class Settings(BaseSettings):
+    """The process's configuration. Environment wins over `.env`; an empty value means unset."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    PROJECT_NAME: str = Field("Misir Orientation Engine", description="Name shown by `GET /` and the API page.")
+    VERSION: str = Field("1.0.0", description="Version shown by `GET /`.")
+    LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="Least severe level that is logged."
+    )
+    SUPABASE_URL: str | None = Field(None, description="Base URL of the Supabase project that signs tokens.")
+    SUPABASE_KEY: str | None = Field(None, description="The project's anon key.")
+    SUPABASE_SERVICE_KEY: str | None = Field(None, description="The project's service-role key (admin routes).")
+    MOCK_AUTH: bool = Field(False, description="True: everyone is MOCK_USER_ID. Local use only.")
+    MOCK_USER_ID: str = Field(
+        "test-user-123", description="The local user while MOCK_AUTH=True; not a UUID: uuid5 of the string."
+    )
+    RATE_LIMIT_STORAGE: Literal["memory", "redis"] = Field("memory", description="Where limits are counted.")
+    REDIS_URL: str = Field("redis://localhost:6379", description="Redis for RATE_LIMIT_STORAGE=redis.")
+    RATE_LIMIT_ENABLED: bool = Field(True, description="False switches limits off.")
+    CORS_ORIGINS: Annotated[tuple[str, ...], NoDecode] = Field(
+        LOCALHOST_ORIGINS, description="Allowed browser origins: JSON list or comma-separated."
+    )
+    CORS_EXTENSION_IDS: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Browser-extension ids allowed as origins: JSON list or comma-separated."
+    )
+    EMBEDDING_MODEL: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        description="Model name, local directory, or http(s)://host/v1#model of an OpenAI-compatible server.",
+    )
+    EMBEDDING_API_KEY: str | None = Field(None, description="Bearer key of that embedding server, if it wants one.")
+    DATABASE_URL: str | None = Field(
+        None, description="PostgreSQL of the app's plain login role; unset: the embedded server."
+    )
+    DATABASE_SERVICE_URL: str | None = Field(None, description="Login of workers and admin routes.")
+    DATABASE_MIGRATE_URL: str | None = Field(None, description="Login that owns the schema, for `misir migrate`.")
+    MISIR_DATA_DIR: Path = Field(Path(".misir"), description="Where the embedded database and local state live.")
+    DB_POOL_SIZE: int = Field(8, ge=1, le=200, description="Connections a worker may hold.")
+
+    @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return parse_list(value) if isinstance(value, str) else value
+
+    @field_validator("LOG_LEVEL", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def data_dir(self) -> Path:
+        return self.MISIR_DATA_DIR.expanduser().absolute()
+
+    @property
+    def mock_user_id(self) -> uuid.UUID:
+        try:
+            return uuid.UUID(self.MOCK_USER_ID)
+        except ValueError:
+            return uuid.uuid5(LOCAL_USERS, self.MOCK_USER_ID)
+
+
+def parse_list(text: str) -> tuple[str, ...]:
+    """`["a","b"]`, `[a,b]` (JSON whose quotes a shell ate) and `a,b` all mean ("a", "b").
+
+    >>> parse_list('["https://a.example","https://b.example"]') == parse_list('[https://a.example,https://b.example]')
+    True
+    >>> parse_list("https://a.example, https://b.example")
+    ('https://a.example', 'https://b.example')
+    """
+    text = text.strip()
+    if text.startswith("["):
+        try:
+            return tuple(str(item) for item in json.loads(text))
+        except json.JSONDecodeError:
+            text = text.removeprefix("[").removesuffix("]")
+    return tuple(item.strip().strip("\"'") for item in text.split(",") if item.strip())
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings, or one sentence that names the wrong variable and what it may be."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise MisirError(500, "settings", f"The setting {name} is wrong: {first['msg']}.") from None
