@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
 
 class MisirError(Exception):
     """A refusal a person can act on: `detail` says what is wrong and what to do next.
@@ -26,7 +31,9 @@ class MisirError(Exception):
 
 def not_found(what: str) -> MisirError:
     """404 for what is absent, deleted, or another user's: the three must look the same."""
-    return MisirError(404, "not-found", f"{what} was not found. It may have been deleted, or never was yours.")
+    return MisirError(
+        404, "not-found", f"{what} was not found. It may have been deleted, or never was yours."
+    )
 
 
 def conflict(detail: str) -> MisirError:
@@ -69,3 +76,54 @@ def problem(
         "request_id": request_id,
         **extra,
     }
+
+
+def problem_response(request: Request, error: MisirError, **extra: Any) -> JSONResponse:
+    body = problem(
+        error.status,
+        error.slug,
+        error.detail,
+        instance=request.url.path,
+        request_id=request.scope.get("state", {}).get("request_id", ""),
+        **extra,
+    )
+    return JSONResponse(body, error.status, headers=error.headers, media_type="application/problem+json")
+
+
+SLUGS = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+}
+DETAILS = {
+    404: "There is nothing at this address. The API is described at /docs.",
+    405: "This address does not answer this method; the Allow header lists the ones it does.",
+    413: "The request is larger than 8 MiB: send fewer or shorter items.",
+}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Every refusal leaves as problem+json: ours, the router's, and the validator's."""
+
+    async def answer_ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, MisirError)  # noqa: S101 - registered for this class only
+        return problem_response(request, error)
+
+    async def answer_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        status = error.status_code
+        detail = DETAILS.get(status, str(error.detail))
+        slug = SLUGS.get(status, "http-error")
+        return problem_response(request, MisirError(status, slug, detail, headers=error.headers))
+
+    async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+        errors = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+        first = errors[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return problem_response(request, invalid(f"{where}: {first['msg']}"), errors=errors)
+
+    app.add_exception_handler(MisirError, answer_ours)
+    app.add_exception_handler(HTTPException, answer_http)
+    app.add_exception_handler(RequestValidationError, answer_invalid)

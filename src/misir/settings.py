@@ -19,7 +19,9 @@ from misir.errors import MisirError
 LOCAL_USERS = uuid.UUID("6d697369-7200-5000-8000-6c6f63616c75")
 """Namespace of uuid5 for MOCK_USER_ID values that are not UUIDs themselves."""
 
-LOCALHOST_ORIGINS = tuple(f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173))
+LOCALHOST_ORIGINS = tuple(
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173)
+)
 
 
 class Settings(BaseSettings):
@@ -27,14 +29,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
-    PROJECT_NAME: str = Field("Misir Orientation Engine", description="Name shown by `GET /` and the API page.")
+    PROJECT_NAME: str = Field(
+        "Misir Orientation Engine", description="Name shown by `GET /` and the API page."
+    )
     VERSION: str = Field("1.0.0", description="Version shown by `GET /`.")
     LOG_LEVEL: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="Least severe level that is logged."
     )
     SUPABASE_URL: str | None = Field(None, description="Base URL of the Supabase project that signs tokens.")
     SUPABASE_KEY: str | None = Field(None, description="The project's anon key.")
-    SUPABASE_SERVICE_KEY: str | None = Field(None, description="The project's service-role key (admin routes).")
+    SUPABASE_SERVICE_KEY: str | None = Field(
+        None, description="The project's service-role key (admin routes)."
+    )
     MOCK_AUTH: bool = Field(False, description="True: everyone is MOCK_USER_ID. Local use only.")
     MOCK_USER_ID: str = Field(
         "test-user-123", description="The local user while MOCK_AUTH=True; not a UUID: uuid5 of the string."
@@ -52,13 +58,19 @@ class Settings(BaseSettings):
         "sentence-transformers/all-MiniLM-L6-v2",
         description="Model name, local directory, or http(s)://host/v1#model of an OpenAI-compatible server.",
     )
-    EMBEDDING_API_KEY: str | None = Field(None, description="Bearer key of that embedding server, if it wants one.")
+    EMBEDDING_API_KEY: str | None = Field(
+        None, description="Bearer key of that embedding server, if it wants one."
+    )
     DATABASE_URL: str | None = Field(
         None, description="PostgreSQL of the app's plain login role; unset: the embedded server."
     )
     DATABASE_SERVICE_URL: str | None = Field(None, description="Login of workers and admin routes.")
-    DATABASE_MIGRATE_URL: str | None = Field(None, description="Login that owns the schema, for `misir migrate`.")
-    MISIR_DATA_DIR: Path = Field(Path(".misir"), description="Where the embedded database and local state live.")
+    DATABASE_MIGRATE_URL: str | None = Field(
+        None, description="Login that owns the schema, for `misir migrate`."
+    )
+    MISIR_DATA_DIR: Path = Field(
+        Path(".misir"), description="Where the embedded database and local state live."
+    )
     DB_POOL_SIZE: int = Field(8, ge=1, le=200, description="Connections a worker may hold.")
 
     @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", mode="before")

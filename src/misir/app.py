@@ -1,0 +1,110 @@
+"""The application: settings in, ASGI app out. Importing this opens nothing; the lifespan does."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from misir.capture import routes as capture
+from misir.deps import Problem
+from misir.embed.embedder import Embedder
+from misir.errors import MisirError, install_error_handlers
+from misir.library import routes as library
+from misir.plumbing.http import BodyLimit, CatchAll, RequestId, TrailingSlash
+from misir.resources import Resources, build_resources
+from misir.search import routes as search
+from misir.settings import Settings, load_settings
+from misir.spaces import routes as spaces
+from misir.web import pages, system
+
+EXPOSED_HEADERS = ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID", "Link")
+ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
+EXTENSION_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
+
+
+def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastAPI:
+    """Misir with these settings; `embedder` replaces the configured model where a test controls meaning."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        resources = app.state.resources = build_resources(settings, embedder=embedder)
+        await resources.start()
+        yield
+        await resources.close()
+
+    app = FastAPI(
+        title=settings.PROJECT_NAME,
+        version=settings.VERSION,
+        summary="Captures what you read, places it by meaning, and finds it again by meaning.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=middleware(settings),
+    )
+    install_error_handlers(app)
+    api = APIRouter(prefix="/api/v1")
+    for room in (capture, spaces, library, search):
+        api.include_router(room.router)
+    app.include_router(api)
+    app.include_router(system.router)
+    app.include_router(pages.router)
+    pages.mount_static(app)
+    _describe_problems(app)
+    return app
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """Pure ASGI, outermost first: a 500 and a 413 pass the request id and CORS on their way out, too."""
+    origins = [*settings.CORS_ORIGINS]
+    origins += [f"{scheme}://{name}" for name in settings.CORS_EXTENSION_IDS for scheme in EXTENSION_SCHEMES]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_credentials=True,
+        allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
+        allow_headers=ALLOWED_HEADERS,
+        expose_headers=EXPOSED_HEADERS,
+        max_age=600,
+    )
+    return [
+        Middleware(RequestId),
+        cors,
+        Middleware(BodyLimit),
+        Middleware(TrailingSlash),
+        Middleware(CatchAll),
+    ]
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Put the one error shape into the OpenAPI document, where every route's refusals refer to it."""
+    make = app.openapi
+
+    def openapi() -> dict[str, object]:
+        schema = make()
+        schema["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def app_from_environment() -> FastAPI:
+    """For `main:app`. A wrong variable ends the process with one sentence, not with a stack trace."""
+    try:
+        settings = load_settings()
+        logging.basicConfig(
+            level=settings.LOG_LEVEL, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        )
+        return create_app(settings)
+    except MisirError as error:
+        sys.exit(f"misir: {error.detail}")
+
+
+__all__ = ["Resources", "app_from_environment", "create_app"]

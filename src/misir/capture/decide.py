@@ -1,0 +1,198 @@
+"""PURE: what a capture does, decided from values alone. Nothing here reads a clock, a row or a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from misir.capture.page import Page, Reading
+from misir.orient.assign import AssignedBy, Assignment, Calibration, assign, marker_boosts
+from misir.orient.centroid import TopicState, taught_difference, teach
+from misir.orient.confidence import confidence, update_coherence
+from misir.orient.config import EngineConfig
+from misir.orient.markers import matched_markers
+from misir.orient.reading import EngagementLevel, max_level
+from misir.orient.vectors import Vector
+from misir.orient.weight import base_weight
+from misir.spaces.topic import Topic
+
+MARKER_TEXT: Final = 100_000
+"""Characters searched for marker phrases, as many as the full-text index holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicMarker:
+    """A marker of a topic, with its cosine to the page."""
+
+    id: int
+    topic_id: int
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """The page as the library holds it, under the space's lock; `taught` is what it taught its topic (≥ 0)."""
+
+    id: int
+    subspace_id: int | None
+    assigned_by: AssignedBy | None
+    level: EngagementLevel
+    content_hash: bytes
+    taught: float
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything a decision rests on. `artifact` is None for a new page; topics are in id order."""
+
+    artifact: Artifact | None
+    topics: Sequence[Topic]
+    markers: Sequence[TopicMarker]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TopicChange:
+    """A topic after the capture. `is_taught`: did its centroid move?"""
+
+    topic_id: int
+    state: TopicState
+    n_artifacts: int
+    confidence: float
+    is_taught: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What to write: where the page belongs, what that taught, and the numbers behind it.
+
+    taught_weight: w ≥ 0 of engine.md §3; taught_so_far: the sum of what this page taught this topic; left_topic_id: the topic that lost the page, when its text changed.
+    """
+
+    subspace_id: int | None
+    assignment: Assignment
+    level: EngagementLevel
+    base_weight: float
+    taught_weight: float
+    taught_so_far: float
+    change: TopicChange | None
+    left_topic_id: int | None
+    matched_marker_ids: tuple[int, ...]
+
+
+def decide(
+    page: Page, reading: Reading, situation: Situation, calibration: Calibration, config: EngineConfig
+) -> Decision:
+    """Place the page, and say what its topic learns from it (engine.md §3, §4, §7)."""
+    matched = _matched(reading, situation.markers, calibration)
+    assignment = _assign(page, reading, situation, matched, calibration, config)
+    previous = situation.artifact
+    level = page.level if previous is None else max_level(page.level, previous.level)
+    topic = None if assignment.index is None else situation.topics[assignment.index]
+    was_in, now_in = previous and previous.subspace_id, topic and topic.id
+    taught = previous.taught if previous is not None and now_in == was_in else 0.0
+    taught_weight = taught_difference(level, taught, config) if assignment.updates_centroid else 0.0
+    return Decision(
+        subspace_id=now_in,
+        assignment=assignment,
+        level=level,
+        base_weight=base_weight(level, config),
+        taught_weight=taught_weight,
+        taught_so_far=taught + taught_weight,
+        change=topic
+        and learn(topic, reading.vector, assignment, taught_weight, config, is_new=now_in != was_in),
+        left_topic_id=was_in if was_in != now_in else None,
+        matched_marker_ids=tuple(
+            sorted({marker.id for marker in matched} | {*page.request.matched_marker_ids})
+        ),
+    )
+
+
+def _matched(reading: Reading, markers: Sequence[TopicMarker], calibration: Calibration) -> list[TopicMarker]:
+    labels = [marker.label for marker in markers]
+    similarities = [marker.similarity for marker in markers]
+    return [
+        markers[i]
+        for i in matched_markers(reading.text[:MARKER_TEXT], labels, similarities, calibration.novelty)
+    ]
+
+
+def _assign(
+    page: Page,
+    reading: Reading,
+    situation: Situation,
+    matched: Sequence[TopicMarker],
+    calibration: Calibration,
+    config: EngineConfig,
+) -> Assignment:
+    """The client's topic, the topic the page already has, or the engine's choice."""
+    topics = situation.topics
+    centroids = (
+        np.stack([topic.state.m for topic in topics]) if topics else np.empty((0, reading.vector.size))
+    )
+    lit = {marker.topic_id for marker in matched}
+    boosts = marker_boosts([topic.id in lit for topic in topics], calibration.mu, config)
+    forced, by = _named_topic(page, reading, situation)
+    assignment = assign(
+        reading.vector,
+        centroids,
+        boosts,
+        calibration,
+        config,
+        forced=forced,
+        # A page that stays where it is keeps who put it there; the rules for teaching are the engine's then.
+        by=AssignedBy.CLIENT if by is AssignedBy.ENGINE and forced is not None else by,
+        updates_centroid=page.request.updates_centroid,
+    )
+    return replace(assignment, assigned_by=by) if assignment.is_assigned else assignment
+
+
+def _named_topic(page: Page, reading: Reading, situation: Situation) -> tuple[int | None, AssignedBy]:
+    """Which topic is not the engine's to choose, and whose choice that was.
+
+    A person's correction outranks the client; a page whose text did not change stays where it is.
+    """
+    artifact = situation.artifact
+    rows = {topic.id: row for row, topic in enumerate(situation.topics)}
+    at_home = (
+        rows.get(artifact.subspace_id) if artifact is not None and artifact.subspace_id is not None else None
+    )
+    if artifact is not None and at_home is not None and artifact.assigned_by is AssignedBy.USER:
+        return at_home, AssignedBy.USER
+    if page.request.subspace_id is not None:
+        return rows[page.request.subspace_id], AssignedBy.CLIENT
+    if artifact is not None and at_home is not None and artifact.content_hash == reading.content_hash:
+        return at_home, artifact.assigned_by or AssignedBy.ENGINE
+    return None, AssignedBy.ENGINE
+
+
+def learn(
+    topic: Topic,
+    x: Vector,
+    assignment: Assignment,
+    taught_weight: float,
+    config: EngineConfig,
+    *,
+    is_new: bool,
+) -> TopicChange:
+    """The topic after one page: coherence against the centroid before it, then the centroid itself.
+
+    `is_new`: was the page not in this topic before? Then the topic is one artifact larger.
+    """
+    n_artifacts = topic.n_artifacts + is_new
+    coherence = topic.state.coherence
+    if is_new:
+        # The page that founds a topic agrees with itself.
+        relevance = 1.0 if assignment.relevance is None else assignment.relevance
+        coherence = update_coherence(coherence, relevance, n_artifacts, config)
+    state = teach(topic.state, x, taught_weight, config, learning_rate=topic.learning_rate)
+    return TopicChange(
+        topic_id=topic.id,
+        state=replace(state, coherence=coherence),
+        n_artifacts=n_artifacts,
+        confidence=confidence(coherence, n_artifacts, config),
+        is_taught=taught_weight > 0,
+    )

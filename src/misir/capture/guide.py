@@ -1,0 +1,34 @@
+"""The answer of GET /capture: the contract of POST /capture in one page."""
+
+from __future__ import annotations
+
+import uuid
+
+from misir.capture.pipeline import SQL
+from misir.capture.schemas import MAX_CONTENT, MAX_TITLE, CaptureGuide, CaptureRequest, RecentCapture
+from misir.orient.reading import ContentSource, EngagementLevel
+from misir.orient.urls import MAX_URL_LENGTH
+from misir.plumbing.http import MAX_BODY_BYTES
+from misir.resources import Resources
+
+
+async def describe_capture(res: Resources, user_id: uuid.UUID) -> CaptureGuide:
+    async with res.database.as_user(user_id) as conn:
+        rows = await conn.execute(SQL.list_latest, {"user_id": user_id})
+        latest = [RecentCapture(**row) for row in await rows.fetchall()]
+    fields = CaptureRequest.model_fields
+    return CaptureGuide(
+        user_id=str(user_id),
+        dimension=res.embedder.dimension,
+        embedding_model=res.embedder.fingerprint,
+        fields={name: "required" if field.is_required() else "optional" for name, field in fields.items()},
+        sizes={
+            "request_bytes": MAX_BODY_BYTES,
+            "content_characters": MAX_CONTENT,
+            "title_characters": MAX_TITLE,
+            "url_characters": MAX_URL_LENGTH,
+        },
+        content_sources=list(ContentSource),
+        engagement_levels=list(EngagementLevel),
+        latest=latest,
+    )

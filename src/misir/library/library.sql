@@ -1,0 +1,138 @@
+-- The library: what was captured, listed, read and corrected.
+
+-- name: list_artifacts
+-- Newest first by (captured_at, id); %(before_at)s and %(before_id)s are where the last page ended.
+select id, user_id, space_id, subspace_id, url, domain, title, engagement_level, content_source, word_count,
+       reading_depth, scroll_depth, dwell_time_ms, fit, raw_margin, duplicate_of, captured_at, created_at, updated_at
+from misir.artifact
+where user_id = %(user_id)s and deleted_at is null
+  and (%(before_at)s::timestamptz is null or (captured_at, id) < (%(before_at)s::timestamptz, %(before_id)s::bigint))
+  and (%(updated_since)s::timestamptz is null or updated_at >= %(updated_since)s::timestamptz)
+order by captured_at desc, id desc
+limit %(limit)s;
+
+-- name: list_space_artifacts
+-- One page of a space's artifacts, filtered and sorted, with the number of all that match.
+select a.id, a.user_id, a.space_id, a.subspace_id, a.url, a.domain, a.title, a.engagement_level, a.content_source,
+       a.word_count, a.reading_depth, a.scroll_depth, a.dwell_time_ms, a.fit, a.raw_margin, a.duplicate_of,
+       a.captured_at, a.created_at, a.updated_at, count(*) over () as n_matching
+from misir.artifact a
+cross join (select websearch_to_tsquery('english', coalesce(%(q)s::text, ''))
+                   || websearch_to_tsquery('simple', coalesce(%(q)s::text, '')) as query) asked
+where a.user_id = %(user_id)s and a.space_id = %(space_id)s and a.deleted_at is null
+  and (%(subspace_id)s::bigint is null or a.subspace_id = %(subspace_id)s::bigint)
+  and (%(levels)s::text[] is null or a.engagement_level::text = any(%(levels)s::text[]))
+  and (%(min_fit)s::float8 is null or coalesce(a.fit, 0) >= %(min_fit)s::float8)
+  and (%(max_fit)s::float8 is null or coalesce(a.fit, 0) <= %(max_fit)s::float8)
+  and (%(source)s::text is null or a.content_source::text = %(source)s::text)
+  and (%(domain)s::text is null or a.domain = %(domain)s::text)
+  and (%(from_at)s::timestamptz is null or a.captured_at >= %(from_at)s::timestamptz)
+  and (%(to_at)s::timestamptz is null or a.captured_at < %(to_at)s::timestamptz)
+  and (%(q)s::text is null or a.search @@ asked.query)
+order by
+  case when %(sort)s = 'oldest' then a.captured_at end asc,
+  case when %(sort)s = 'fit_desc' then coalesce(a.fit, 0) end desc,
+  case when %(sort)s = 'fit_asc' then coalesce(a.fit, 0) end asc,
+  case when %(sort)s = 'reading_time' then a.word_count end desc,
+  case when %(sort)s = 'relevance' then ts_rank_cd(a.search, asked.query) end desc,
+  a.captured_at desc, a.id desc
+limit %(limit)s offset %(offset)s;
+
+-- name: get_artifact
+select id, user_id, space_id, subspace_id, url, domain, title, content, engagement_level, content_source, word_count,
+       reading_depth, scroll_depth, dwell_time_ms, fit, raw_margin, similarity, probability, assigned_by, pinned,
+       decay_rate, embedded_fraction, duplicate_of, captured_at, created_at, updated_at
+from misir.artifact
+where id = %(artifact_id)s and user_id = %(user_id)s and deleted_at is null;
+
+-- name: list_signals
+select id, seq, type, magnitude, engagement_level, subspace_id, base_weight, taught_weight, updates_centroid, similarity,
+       raw_margin, probability, fit, assigned_by, matched_marker_ids, occurred_at, created_at
+from misir.signal
+where artifact_id = %(artifact_id)s and user_id = %(user_id)s
+order by occurred_at desc, id desc limit 20;
+
+-- name: list_matched_markers
+-- Markers that matched in any of the artifact's signals, as text.
+select distinct m.id, m.label
+from misir.signal g join misir.marker m on m.id = any(g.matched_marker_ids) and m.user_id = g.user_id
+where g.artifact_id = %(artifact_id)s and g.user_id = %(user_id)s
+order by m.id;
+
+-- name: list_similar
+-- The nearest live artifacts of this user. "+ 0" keeps the planner on the exact scan of the user's own rows.
+select a.id, a.space_id, a.subspace_id, a.url, a.title, 1 - (e.vector <=> mine.vector) as similarity
+from misir.embedding mine
+join misir.artifact self on self.id = mine.artifact_id and self.content_hash = mine.content_hash
+join misir.embedding e on e.user_id = mine.user_id and e.model = mine.model and e.artifact_id <> mine.artifact_id
+join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id and a.content_hash = e.content_hash
+where mine.user_id = %(user_id)s and mine.artifact_id = %(artifact_id)s and mine.model = %(model)s
+  and self.deleted_at is null and a.deleted_at is null
+order by (e.vector <=> mine.vector) + 0, a.id
+limit %(limit)s;
+
+-- name: find_artifact
+-- Where the artifact lives, trashed or not, before any lock is taken.
+select id, space_id, title, content, deleted_at is not null as is_deleted
+from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: lock_spaces_for_update
+-- The lock of all learning, of several spaces in id order, so that two corrections never wait for each other.
+select id, archived_at is not null as is_archived from misir.space
+where id = any(%(space_ids)s) and user_id = %(user_id)s and deleted_at is null
+order by id
+for no key update;
+
+-- name: load_artifact_for_update
+-- Under the space's lock: as it is now.
+select id, space_id, subspace_id, title, content, content_hash, engagement_level, url_hash,
+       deleted_at is not null as is_deleted
+from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s
+for no key update;
+
+-- name: topic_is_open
+select 1 from misir.subspace
+where id = %(subspace_id)s and space_id = %(space_id)s and user_id = %(user_id)s and state <> 'retired';
+
+-- name: find_same_page
+-- The same address in another space.
+select id, deleted_at is not null as is_deleted from misir.artifact
+where user_id = %(user_id)s and space_id = %(space_id)s and url_hash = %(url_hash)s;
+
+-- name: purge_artifact
+delete from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: patch_artifact
+update misir.artifact set
+  title = %(title)s, content = %(content)s, content_hash = %(content_hash)s, word_count = %(word_count)s,
+  embedded_fraction = %(embedded_fraction)s
+where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: raise_engagement
+update misir.artifact set
+  engagement_level = greatest(engagement_level, coalesce(%(engagement_level)s::misir.engagement_level, engagement_level)),
+  reading_depth = coalesce(%(reading_depth)s, reading_depth)
+where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: insert_embedding
+insert into misir.embedding (user_id, artifact_id, model, content_hash, vector, fraction)
+values (%(user_id)s, %(artifact_id)s, %(model)s, %(content_hash)s, %(vector)s, %(embedded_fraction)s)
+on conflict (artifact_id, model, content_hash) do nothing;
+
+-- name: current_vector
+select e.vector from misir.artifact a
+join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
+where a.id = %(artifact_id)s and a.user_id = %(user_id)s and e.model = %(model)s;
+
+-- name: place_artifact
+-- A person's choice: it holds until a person changes it.
+update misir.artifact set
+  space_id = %(space_id)s, subspace_id = %(subspace_id)s, assigned_by = 'user', pinned = true, taught_weight = 0,
+  similarity = %(similarity)s, raw_margin = %(raw_margin)s, probability = %(probability)s, fit = %(fit)s
+where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: trash_artifact
+update misir.artifact set deleted_at = %(now)s where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: untrash_artifact
+update misir.artifact set deleted_at = null where id = %(artifact_id)s and user_id = %(user_id)s;

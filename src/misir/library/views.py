@@ -1,0 +1,159 @@
+"""Reading the library."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from misir.errors import not_found
+from misir.library.schemas import (
+    ArtifactDetail,
+    ArtifactItem,
+    ArtifactPage,
+    MarkerItem,
+    SignalItem,
+    SimilarArtifact,
+    SpaceArtifacts,
+)
+from misir.orient.assign import calibrated
+from misir.orient.reading import DecayRate, EngagementLevel
+from misir.orient.weight import effective_weight
+from misir.paging import decode_cursor, encode_cursor
+from misir.plumbing.db import Database
+from misir.plumbing.sqlfile import load_statements
+from misir.resources import Resources
+from misir.spaces.views import SQL as SPACES
+
+SQL = load_statements("misir.library", "library.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which artifacts of a space, in which order; None is no restriction."""
+
+    subspace_id: int | None = None
+    levels: list[str] | None = None
+    min_fit: float | None = None
+    max_fit: float | None = None
+    source: str | None = None
+    domain: str | None = None
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    q: str | None = None
+    sort: str = "recent"
+
+
+async def list_artifacts(
+    database: Database,
+    user_id: uuid.UUID,
+    *,
+    limit: int = 50,
+    cursor: str | None = None,
+    updated_since: datetime | None = None,
+) -> ArtifactPage:
+    """Newest first; `cursor` continues where a page ended."""
+    before_at, before_id = _position(cursor)
+    wanted = {
+        "user_id": user_id,
+        "before_at": before_at,
+        "before_id": before_id,
+        "updated_since": updated_since,
+    }
+    async with database.as_user(user_id) as conn:
+        rows = await conn.execute(SQL.list_artifacts, {**wanted, "limit": limit + 1})
+        items = [ArtifactItem.model_validate(row) for row in await rows.fetchall()]
+    last = items[limit - 1] if len(items) > limit else None
+    next_cursor = encode_cursor(last.captured_at.timestamp() * 1e6, last.id) if last else None
+    return ArtifactPage(items=items[:limit], next_cursor=next_cursor)
+
+
+def _position(cursor: str | None) -> tuple[datetime | None, int | None]:
+    if not cursor:
+        return None, None
+    micros, artifact_id = decode_cursor(cursor, (float, int))
+    return datetime.fromtimestamp(micros / 1e6, UTC), artifact_id
+
+
+async def list_space_artifacts(
+    database: Database,
+    user_id: uuid.UUID,
+    space_id: int,
+    filters: Filters,
+    *,
+    page: int = 1,
+    page_size: int = 50,
+) -> SpaceArtifacts:
+    space = {"user_id": user_id, "space_id": space_id}
+    wanted = {**space, **asdict(filters), "limit": page_size, "offset": (page - 1) * page_size}
+    async with database.as_user(user_id) as conn:
+        found = await conn.execute(SPACES.space_exists, space)
+        cursor = await conn.execute(SQL.list_space_artifacts, wanted)
+        if await found.fetchone() is None:
+            raise not_found("The space")
+        rows = await cursor.fetchall()
+        count = rows[0]["n_matching"] if rows else 0
+        if not rows and page > 1:
+            first = await conn.execute(SQL.list_space_artifacts, {**wanted, "limit": 1, "offset": 0})
+            count = (await first.fetchone() or {"n_matching": 0})["n_matching"]
+    items = [ArtifactItem.model_validate(row) for row in rows]
+    return SpaceArtifacts(artifacts=items, count=count, page=page, page_size=page_size)
+
+
+async def get_artifact(res: Resources, user_id: uuid.UUID, artifact_id: int, now: datetime) -> ArtifactDetail:
+    wanted = {"user_id": user_id, "artifact_id": artifact_id, "model": res.embedder.fingerprint, "limit": 5}
+    async with res.database.as_user(user_id) as conn:
+        artifact = await conn.execute(SQL.get_artifact, wanted)
+        signals = await conn.execute(SQL.list_signals, wanted)
+        markers = await conn.execute(SQL.list_matched_markers, wanted)
+        similar = await conn.execute(SQL.list_similar, wanted)
+        row = await artifact.fetchone()
+        if row is None:
+            raise not_found("The artifact")
+        return ArtifactDetail.model_validate(
+            {
+                **row,
+                "effective_weight": _weight_now(res, row, now),
+                "signals": [SignalItem(**signal) for signal in await signals.fetchall()],
+                "markers": [MarkerItem(**marker) for marker in await markers.fetchall()],
+                "similar": [SimilarArtifact(**other) for other in await similar.fetchall()],
+            }
+        )
+
+
+def _weight_now(res: Resources, row: dict[str, Any], now: datetime) -> float:
+    calibration = res.embedder.calibration
+    similarity = row["similarity"]
+    relevance = (
+        0.0
+        if similarity is None
+        else float(calibrated(np.float64(similarity), calibration.mu, calibration.tau))
+    )
+    return effective_weight(
+        EngagementLevel(row["engagement_level"]),
+        relevance,
+        DecayRate(row["decay_rate"]),
+        res.config,
+        occurred_at=row["captured_at"],
+        now=now,
+    )
+
+
+async def list_similar(
+    res: Resources, user_id: uuid.UUID, artifact_id: int, *, limit: int = 10
+) -> list[SimilarArtifact]:
+    wanted = {
+        "user_id": user_id,
+        "artifact_id": artifact_id,
+        "model": res.embedder.fingerprint,
+        "limit": limit,
+    }
+    async with res.database.as_user(user_id) as conn:
+        found = await conn.execute(SQL.get_artifact, wanted)
+        similar = await conn.execute(SQL.list_similar, wanted)
+        if await found.fetchone() is None:
+            raise not_found("The artifact")
+        return [SimilarArtifact(**other) for other in await similar.fetchall()]

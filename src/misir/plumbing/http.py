@@ -1,0 +1,142 @@
+"""What every request passes on its way in and out: a request id, and one last catch for what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+import psycopg
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from misir.errors import DETAILS, MisirError, problem_response, unavailable
+
+log = logging.getLogger("misir.request")
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def client_request_id(scope: Scope) -> str:
+    """The caller's X-Request-ID when it is short and plain, a new one otherwise."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return uuid.uuid4().hex
+
+
+class RequestId:
+    """Outermost: gives the request its id, sends it back, and logs one line when the answer is out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = client_request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            elapsed_ms = (time.perf_counter() - started) * 1000
+            log.info("%s %s %d %.1f ms %s", scope["method"], scope["path"], status, elapsed_ms, request_id)
+
+
+class BodyLimit:
+    """413 beyond `limit` bytes: at once when Content-Length says so, else as soon as that many have come."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if _announced_bytes(scope) > self.limit:
+            response = problem_response(Request(scope), MisirError(413, "too-large", DETAILS[413]))
+            await response(scope, receive, send)
+            return
+        n_bytes = 0
+
+        async def receive_counted() -> Message:
+            nonlocal n_bytes
+            message = await receive()
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self.limit:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, receive_counted, send)
+
+
+def _announced_bytes(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:20])
+    return 0
+
+
+class TrailingSlash:
+    """`/api/v1/spaces/` is `/api/v1/spaces`: no redirect, since clients lose bodies and tokens on one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/api/") and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/")}
+        await self.app(scope, receive, send)
+
+
+class CatchAll:
+    """Innermost, so that CORS headers and the request id are on a 500 too. The reason goes to the log only."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        has_started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except Exception as error:  # the last place that can still answer
+            if has_started:
+                raise
+            response = problem_response(Request(scope), as_problem(error))
+            await response(scope, receive, send)
+
+
+def as_problem(error: Exception) -> MisirError:
+    """A lost database is 503; anything else nobody foresaw is 500, told to the log and not to the caller."""
+    if isinstance(error, psycopg.OperationalError):
+        log.warning("database lost: %s", type(error).__name__)
+        return unavailable("The database went away during this request: send it again.", retry_after_s=2)
+    log.exception("unexpected %s", type(error).__name__)
+    return MisirError(
+        500,
+        "internal-error",
+        "Something went wrong on our side. Nothing was saved; the log has the request id.",
+    )

@@ -1,0 +1,64 @@
+"""What a process holds open while it runs: built once, passed as an argument, closed at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from misir.embed.embedder import Embedder, build_embedder
+from misir.errors import MisirError
+from misir.orient.config import EngineConfig
+from misir.plumbing.auth import LocalUser, NoProvider, Verifier
+from misir.plumbing.db import Database
+from misir.plumbing.supervisor import Attachment, attach_sync
+from misir.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Resources:
+    settings: Settings
+    embedder: Embedder
+    verifier: Verifier
+    database: Database = field(init=False)
+    config: EngineConfig = field(default_factory=EngineConfig)
+    attachment: Attachment | None = None
+    _loading: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(
+            self.locate_database, self.embedder.spec, pool_size=self.settings.DB_POOL_SIZE
+        )
+
+    async def locate_database(self) -> str:
+        """DATABASE_URL, or the embedded server of the data directory, started when nobody runs it yet."""
+        if self.settings.DATABASE_URL:
+            return self.settings.DATABASE_URL
+        self.attachment = await asyncio.to_thread(attach_sync, self.settings.data_dir)
+        return self.attachment.database_url
+
+    async def start(self) -> None:
+        """Open the database and load the model, side by side; neither being there is not an error here."""
+        self._loading = asyncio.create_task(self._load_model(), name="load model")
+        await self.database.start()
+
+    async def _load_model(self) -> None:
+        try:
+            await self.embedder.load()
+        except MisirError as error:
+            log.warning("%s", error.detail)
+
+    async def close(self) -> None:
+        await self._loading
+        await self.database.close()
+        await self.embedder.aclose()
+        if self.attachment is not None:
+            await asyncio.to_thread(self.attachment.close)
+
+
+def build_resources(settings: Settings, *, embedder: Embedder | None = None) -> Resources:
+    """Opens nothing: `start` does."""
+    verifier = LocalUser(settings.mock_user_id) if settings.MOCK_AUTH else NoProvider()
+    return Resources(settings, embedder or build_embedder(settings), verifier)

@@ -1,0 +1,204 @@
+"""Search: embed the question, ask both legs, fuse, show."""
+
+from __future__ import annotations
+
+import html
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pgvector import HalfVector
+from psycopg.types.json import Jsonb
+
+from misir.embed.calibration import calibration_for
+from misir.embed.models import NOMIC
+from misir.errors import MisirError, not_found
+from misir.orient.assign import Calibration
+from misir.orient.vectors import Vector
+from misir.paging import decode_cursor, encode_cursor
+from misir.plumbing.db import Connection
+from misir.plumbing.sqlfile import load_statements
+from misir.resources import Resources
+from misir.search.fuse import order_by_score, reciprocal_ranks
+from misir.search.schemas import Mode, SearchAnswer, SearchHit, SearchRequest
+from misir.spaces.views import SQL as SPACES
+
+SQL = load_statements("misir.search", "search.sql")
+
+CANDIDATES: Final = 100
+"""Hits a leg contributes (engine.md §9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Artifact ids, best first, with the score the order follows."""
+
+    ids: list[int]
+    scores: dict[int, float]
+
+
+async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> SearchAnswer:
+    """What is nearest to the question, by meaning, by word, or by both.
+
+        embed the question                  no connection held
+        ONE read: semantic leg, keyword leg, what is shown of the hits
+
+    Without a model it answers from keywords and says so, unless mode=semantic, which is then a 503.
+    Raises MisirError 404 for a space that is not the user's, 503 without a database.
+    """
+    vector, mode, notice = await _embed_question(res, request)
+    async with res.database.as_user(user_id) as conn:
+        ranked = await _rank(conn, res, user_id, request, vector, mode)
+        page, next_cursor = _page(ranked, request)
+        hits = await _load(conn, res, user_id, request, vector, page) if page else {}
+    results = [
+        _hit(hits[artifact_id], ranked.scores[artifact_id]) for artifact_id in page if artifact_id in hits
+    ]
+    return SearchAnswer(
+        results=results,
+        query=request.q,
+        count=len(results),
+        dimension_used=res.embedder.dimension,
+        mode_used=mode,
+        notice=notice,
+        next_cursor=next_cursor,
+    )
+
+
+async def _embed_question(res: Resources, request: SearchRequest) -> tuple[Vector | None, Mode, str | None]:
+    try:
+        made = await res.embedder.embed_text(request.q, "query")
+    except MisirError as error:
+        if request.mode == "semantic" or error.slug != "model-unavailable":
+            raise
+        notice = None if request.mode == "keyword" else f"Answered from keywords only: {error.detail}"
+        return None, "keyword", notice
+    return made.vector, request.mode, None
+
+
+def mapped_threshold(threshold: float | None, calibration: Calibration) -> float:
+    """A threshold on the production model's scale, as a cosine of this model; without one, this model's own.
+
+    Both scales are lined up at μ (unrelated) and τ (a topic's own): t' = μ' + (t − μ)·(τ' − μ')/(τ − μ).
+    """
+    if threshold is None:
+        return calibration.search_threshold
+    production = calibration_for(NOMIC)
+    share = (threshold - production.mu) / (production.tau - production.mu)
+    return calibration.mu + share * (calibration.tau - calibration.mu)
+
+
+async def _rank(
+    conn: Connection,
+    res: Resources,
+    user_id: uuid.UUID,
+    request: SearchRequest,
+    vector: Vector | None,
+    mode: Mode,
+) -> _Ranked:
+    """Ask the legs the mode needs, both in one round trip, and put their answers in one order."""
+    wanted = _filters(request) | {"user_id": user_id, "k": CANDIDATES, "q": request.q}
+    if request.spaces is not None:
+        owned = [
+            await conn.execute(SPACES.space_exists, wanted | {"space_id": one}) for one in request.spaces
+        ]
+    semantic = keyword = None
+    if vector is not None and mode != "keyword":
+        threshold = mapped_threshold(request.threshold, res.embedder.calibration)
+        asked = {
+            "vector": HalfVector(vector),
+            "model": res.embedder.fingerprint,
+            "max_distance": 1 - threshold,
+        }
+        semantic = await conn.execute(SQL.semantic_hits, wanted | asked)
+    if mode != "semantic":
+        keyword = await conn.execute(SQL.keyword_hits, wanted | {"filters": Jsonb(_keyword_filters(request))})
+    if request.spaces is not None and not all([await one.fetchone() for one in owned]):
+        raise not_found("The space")
+    near = await semantic.fetchall() if semantic is not None else []
+    worded = await keyword.fetchall() if keyword is not None else []
+    return _order(mode, near, worded)
+
+
+def _order(mode: Mode, near: list[dict[str, Any]], worded: list[dict[str, Any]]) -> _Ranked:
+    """One order from the legs' rows. An exact name is a vote of its own, so it comes first in hybrid mode too."""
+    if mode == "semantic":
+        scores = {row["artifact_id"]: row["similarity"] for row in near}
+        return _Ranked(list(scores), scores)
+    if mode == "keyword":
+        scores = {row["artifact_id"]: row["rank"] + 10.0 * row["is_exact"] for row in worded}
+        return _Ranked(order_by_score(scores), scores)
+    exact = [row["artifact_id"] for row in worded if row["is_exact"]]
+    scores = reciprocal_ranks(
+        [row["artifact_id"] for row in near], [row["artifact_id"] for row in worded], exact, exact
+    )
+    return _Ranked(order_by_score(scores), scores)
+
+
+def _filters(request: SearchRequest) -> dict[str, Any]:
+    return {
+        "space_ids": request.spaces,
+        "subspace_id": request.subspace_id,
+        "source": request.source,
+        "domain": request.domain,
+        "engagement_level": request.engagement_level,
+        "from_at": request.from_at,
+        "to_at": request.to_at,
+    }
+
+
+def _keyword_filters(request: SearchRequest) -> dict[str, Any]:
+    """The same filters as the function takes them: only those that are set."""
+    filters = _filters(request)
+    filters["from"], filters["to"] = filters.pop("from_at"), filters.pop("to_at")
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def _page(ranked: _Ranked, request: SearchRequest) -> tuple[list[int], str | None]:
+    """The ids of this page, and where the next one starts: after a score and an id, so new hits do not shift it."""
+    ids = ranked.ids
+    if request.cursor:
+        score, last_id = decode_cursor(request.cursor, (float, int))
+        ids = [one for one in ids if (-ranked.scores[one], -one) > (-score, -last_id)]
+    page = ids[: request.limit]
+    has_more = len(ids) > request.limit
+    return page, encode_cursor(float(ranked.scores[page[-1]]), page[-1]) if has_more else None
+
+
+async def _load(
+    conn: Connection,
+    res: Resources,
+    user_id: uuid.UUID,
+    request: SearchRequest,
+    vector: Vector | None,
+    artifact_ids: list[int],
+) -> dict[int, dict[str, Any]]:
+    wanted = {
+        "user_id": user_id,
+        "q": request.q,
+        "artifact_ids": artifact_ids,
+        "vector": None if vector is None else HalfVector(vector),
+        "model": res.embedder.fingerprint,
+    }
+    rows = await conn.execute(SQL.load_hits, wanted)
+    return {row["artifact_id"]: row for row in await rows.fetchall()}
+
+
+def _hit(row: dict[str, Any], score: float) -> SearchHit:
+    headline = row.pop("headline")
+    similarity = row.pop("similarity")
+    return SearchHit(**row, similarity=similarity or 0.0, score=score, highlights=highlights(headline))
+
+
+def highlights(headline: str | None) -> list[str]:
+    """Passages with a found word, escaped for HTML; the marks are the only tags.
+
+    >>> highlights("a \\x02<b>\\x03 c\\x01no mark here")
+    ['a <mark>&lt;b&gt;</mark> c']
+    """
+    passages = (headline or "").split("\x01")
+    return [
+        html.escape(passage.strip()).replace("\x02", "<mark>").replace("\x03", "</mark>")
+        for passage in passages
+        if "\x02" in passage
+    ]

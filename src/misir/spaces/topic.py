@@ -1,0 +1,29 @@
+"""A topic as the engine sees it, read from its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from misir.orient.centroid import TopicState, untaught
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Topic:
+    """A candidate: its learned state and its size."""
+
+    id: int
+    state: TopicState
+    n_artifacts: int
+    learning_rate: float
+
+
+def read_topic(row: Mapping[str, Any], dimension: int) -> Topic:
+    """From a row of load_topics; one without a centroid has learned nothing yet."""
+    state = (
+        untaught(dimension)
+        if row["centroid"] is None
+        else TopicState(row["centroid"].to_numpy(), row["weight_sum"], row["signal_count"], row["coherence"])
+    )
+    return Topic(row["id"], state, row["artifact_count"], row["learning_rate"])

@@ -1,0 +1,77 @@
+"""Reading spaces and topics: one query, one row class each."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from misir.errors import not_found
+from misir.orient.confidence import has_enough_data
+from misir.orient.config import EngineConfig
+from misir.paging import CAP, decode_cursor, encode_cursor
+from misir.plumbing.db import Database
+from misir.plumbing.sqlfile import load_statements
+from misir.spaces.schemas import Space, SpaceList, Subspace
+
+SQL = load_statements("misir.spaces", "spaces.sql")
+
+
+async def list_spaces(
+    database: Database,
+    user_id: uuid.UUID,
+    now: datetime,
+    *,
+    limit: int | None = None,
+    cursor: str | None = None,
+    archived: bool = False,
+    updated_since: datetime | None = None,
+) -> SpaceList:
+    after_id = decode_cursor(cursor, (int,))[0] if cursor else 0
+    wanted = {"user_id": user_id, "now": now, "archived": archived, "space_id": None, "after_id": after_id}
+    size = limit or CAP
+    async with database.as_user(user_id) as conn:
+        rows = await conn.execute(
+            SQL.list_spaces, {**wanted, "updated_since": updated_since, "limit": size + 1}
+        )
+        total = await conn.execute(SQL.count_spaces, {"user_id": user_id, "archived": archived})
+        spaces = [Space(**row) for row in await rows.fetchall()]
+        count = (await total.fetchone() or {})["count"]
+    next_cursor = encode_cursor(spaces[size - 1].id) if len(spaces) > size else None
+    return SpaceList(spaces=spaces[:size], count=count, next_cursor=next_cursor)
+
+
+async def get_space(database: Database, user_id: uuid.UUID, space_id: int, now: datetime) -> Space:
+    wanted = {"user_id": user_id, "now": now, "archived": False, "space_id": space_id, "after_id": 0}
+    async with database.as_user(user_id) as conn:
+        rows = await conn.execute(SQL.list_spaces, {**wanted, "updated_since": None, "limit": 1})
+        row = await rows.fetchone()
+    if row is None:
+        raise not_found("The space")
+    return Space(**row)
+
+
+async def list_subspaces(
+    database: Database,
+    user_id: uuid.UUID,
+    space_id: int,
+    *,
+    limit: int | None = None,
+    with_centroid: bool = False,
+) -> list[Subspace]:
+    wanted = {"user_id": user_id, "space_id": space_id, "limit": limit or CAP, "with_centroid": with_centroid}
+    async with database.as_user(user_id) as conn:
+        found = await conn.execute(SQL.space_exists, {"user_id": user_id, "space_id": space_id})
+        rows = await conn.execute(SQL.list_subspaces, wanted)
+        if await found.fetchone() is None:
+            raise not_found("The space")
+        return [_subspace(row) for row in await rows.fetchall()]
+
+
+def _subspace(row: dict[str, Any]) -> Subspace:
+    centroid = row.pop("centroid")
+    return Subspace(
+        **row,
+        centroid=None if centroid is None else centroid.to_list(),
+        enough_data=has_enough_data(row["artifact_count"], EngineConfig()),
+    )
