@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints
 
 MAX_ID = 2**63 - 1
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,6 +20,13 @@ def storable(text: str) -> str:
     return text
 
 
+def not_a_flag(value: Any) -> Any:
+    """A query string says "7", a body 7; true is neither."""
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic turns ValueError into a 422
+    return value
+
+
 def stripped(text: str | None) -> str | None:
     """Blank is missing: None instead of spaces."""
     return (text or "").strip() or None
@@ -31,10 +38,12 @@ def within_era(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID, strict=True)]
+Id = Annotated[int, BeforeValidator(not_a_flag), Field(ge=1, le=MAX_ID)]
 PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
 QueryId = Annotated[int, Query(ge=1, le=MAX_ID)]
 Text = Annotated[str, AfterValidator(storable)]
-Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(storable)
+]
 Moment = Annotated[AwareDatetime, AfterValidator(within_era)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from misir.embed.embedder import Embedder, build_embedder
@@ -11,10 +12,12 @@ from misir.errors import MisirError
 from misir.orient.config import EngineConfig
 from misir.plumbing.auth import LocalUser, NoProvider, Verifier
 from misir.plumbing.db import Database
-from misir.plumbing.supervisor import Attachment, attach_sync
+from misir.plumbing.supervisor import Attachment, attach
 from misir.settings import Settings
 
 log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 1.0
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Resources:
     config: EngineConfig = field(default_factory=EngineConfig)
     attachment: Attachment | None = None
     _loading: asyncio.Task[None] = field(init=False)
+    _keeping: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
         self.database = Database(
@@ -36,8 +40,19 @@ class Resources:
         """DATABASE_URL, or the embedded server of the data directory, started when nobody runs it yet."""
         if self.settings.DATABASE_URL:
             return self.settings.DATABASE_URL
-        self.attachment = await asyncio.to_thread(attach_sync, self.settings.data_dir)
+        self.attachment = await attach(self.settings.data_dir)
+        self._keeping = asyncio.create_task(self._stay_attached(), name="stay attached")
         return self.attachment.database_url
+
+    async def _stay_attached(self) -> None:
+        """When the embedded server's owner died, start it again: the address stays, the pool reconnects."""
+        while self.attachment is not None:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if not self.attachment.lost:
+                continue
+            log.warning("the embedded database's supervisor is gone: starting another")
+            with suppress(MisirError):  # tried again a moment later; readiness says that it is down
+                self.attachment = await asyncio.to_thread(self.attachment.reattach)
 
     async def start(self) -> None:
         """Open the database and load the model, side by side; neither being there is not an error here."""
@@ -54,6 +69,8 @@ class Resources:
         await self._loading
         await self.database.close()
         await self.embedder.aclose()
+        if self._keeping is not None:
+            self._keeping.cancel()
         if self.attachment is not None:
             await asyncio.to_thread(self.attachment.close)
 

@@ -66,7 +66,7 @@ def query_of(parameters: list[tuple[str, str]]) -> str:
         ("https://en.m.wikipedia.org/wiki/Soil", "https://en.wikipedia.org/wiki/Soil"),
         ("https://m.me/a", "https://m.me/a"),
         ("https://alice.m.com", "https://alice.m.com"),
-        ("https://www.example.com/a", "https://www.example.com/a"),
+        ("https://www.example.com/a", "https://example.com/a"),
         ("http://localhost:3000/a", "https://localhost:3000/a"),
         ("http://127.0.0.1/a", "https://127.0.0.1/a"),
         ("http://[2001:DB8:0:0::1]:80/a", "https://[2001:db8::1]/a"),

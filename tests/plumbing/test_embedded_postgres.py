@@ -164,6 +164,7 @@ def test_a_living_owner_is_respected(tmp_path: Path) -> None:
     finally:
         kill(owner)
     assert eventually(lambda: not servers(tmp_path))
+    shutil.rmtree(data_dir.short_directory(tmp_path))
 
 
 def test_kill_9_of_the_postmaster_then_start(postgres: EmbeddedPostgres) -> None:

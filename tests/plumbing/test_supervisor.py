@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from misir.errors import MisirError
+from misir.plumbing.data_dir import short_directory
 from misir.plumbing.supervisor import Attachment, attach, attach_sync
 
 PREPARE = """
@@ -130,6 +132,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     for pid in house.supervisors():
         os.kill(pid, signal.SIGTERM)
     assert eventually(house.is_empty)
+    if house.root.exists():
+        shutil.rmtree(short_directory(house.root))  # what a supervisor that was killed leaves in /tmp
 
 
 def test_cold_shared_warm_and_gone(house: House) -> None:

@@ -40,13 +40,13 @@ from misir.signal g
 join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id
 where a.user_id = %(user_id)s and a.space_id = %(space_id)s and a.url_hash = %(url_hash)s
   and g.event_hash = %(event_hash)s
-  and (%(has_own_time)s or g.created_at > %(now)s - interval '24 hours')
+  and (%(has_own_time)s or g.created_at > %(now)s::timestamptz - interval '24 hours')
 order by g.seq
 limit 1;
 
 -- name: load_markers
 -- Each marker of each topic, with its cosine to this page.
-select m.id, l.subspace_id, m.label, 1 - (m.embedding <=> %(vector)s) as similarity
+select m.id, l.subspace_id as topic_id, m.label, 1 - (m.embedding <=> %(vector)s) as similarity
 from misir.marker m
 join misir.subspace_marker l on l.marker_id = m.id and l.user_id = m.user_id
 where m.user_id = %(user_id)s and m.space_id = %(space_id)s

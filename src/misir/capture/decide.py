@@ -35,7 +35,7 @@ class TopicMarker:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """The page as the library holds it, under the space's lock; `taught` is what it taught its topic (≥ 0)."""
+    """The page as the library holds it, under the space's lock; `taught` (≥ 0) is what its topic got."""
 
     id: int
     subspace_id: int | None
@@ -69,7 +69,8 @@ class TopicChange:
 class Decision:
     """What to write: where the page belongs, what that taught, and the numbers behind it.
 
-    taught_weight: w ≥ 0 of engine.md §3; taught_so_far: the sum of what this page taught this topic; left_topic_id: the topic that lost the page, when its text changed.
+    taught_weight: w ≥ 0 of engine.md §3; taught_so_far: the sum of what this page taught this topic.
+    left_topic_id: the topic that lost the page, when its text changed.
     """
 
     subspace_id: int | None
@@ -92,8 +93,10 @@ def decide(
     previous = situation.artifact
     level = page.level if previous is None else max_level(page.level, previous.level)
     topic = None if assignment.index is None else situation.topics[assignment.index]
-    was_in, now_in = previous and previous.subspace_id, topic and topic.id
-    taught = previous.taught if previous is not None and now_in == was_in else 0.0
+    was_in = None if previous is None else previous.subspace_id
+    now_in = None if topic is None else topic.id
+    is_new = now_in != was_in
+    taught = previous.taught if previous is not None and not is_new else 0.0
     taught_weight = taught_difference(level, taught, config) if assignment.updates_centroid else 0.0
     return Decision(
         subspace_id=now_in,
@@ -102,9 +105,10 @@ def decide(
         base_weight=base_weight(level, config),
         taught_weight=taught_weight,
         taught_so_far=taught + taught_weight,
-        change=topic
-        and learn(topic, reading.vector, assignment, taught_weight, config, is_new=now_in != was_in),
-        left_topic_id=was_in if was_in != now_in else None,
+        change=None
+        if topic is None
+        else learn(topic, reading.vector, assignment, taught_weight, config, is_new=is_new),
+        left_topic_id=was_in if is_new else None,
         matched_marker_ids=tuple(
             sorted({marker.id for marker in matched} | {*page.request.matched_marker_ids})
         ),

@@ -13,8 +13,8 @@ from misir.resources import Resources
 
 
 async def describe_capture(res: Resources, user_id: uuid.UUID) -> CaptureGuide:
-    async with res.database.as_user(user_id) as conn:
-        rows = await conn.execute(SQL.list_latest, {"user_id": user_id})
+    async with res.database.as_user(user_id) as tx:
+        rows = await tx.ask(SQL.list_latest)
         latest = [RecentCapture(**row) for row in await rows.fetchall()]
     fields = CaptureRequest.model_fields
     return CaptureGuide(

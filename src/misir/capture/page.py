@@ -101,7 +101,7 @@ def read_page(request: CaptureRequest, now: datetime, config: EngineConfig) -> P
 
 
 def _source(request: CaptureRequest, normalized_url: str) -> ContentSource:
-    """What the client said; where it said nothing, a note: or chat: address says it, and a local one is other."""
+    """What the client said; else a note: or chat: address says it, and a local one is other."""
     scheme = normalized_url.partition(":")[0]
     if "content_source" in request.model_fields_set or scheme in WEB_SCHEMES:
         return request.content_source

@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import numpy as np
 from pgvector import HalfVector
-from pgvector import Vector as PgVector
-from psycopg.types.json import Jsonb
 
 from misir.capture.decide import Artifact, Decision, Situation, TopicMarker, decide
 from misir.capture.page import Known, Page, Reading, hash_content, merged_text, read_page
-from misir.capture.schemas import CaptureRequest, Captured
+from misir.capture.schemas import Captured, CaptureRequest
+from misir.capture.values import page_values, placement_values, reading_values, topic_values
 from misir.errors import conflict, invalid, not_found, unavailable
+from misir.library.correct import revive_artifact
 from misir.orient.assign import AssignedBy
-from misir.orient.reading import EngagementLevel, decay_rate
+from misir.orient.reading import EngagementLevel
 from misir.orient.vectors import Vector, to_half, unit
-from misir.plumbing.db import Connection
+from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.topic import read_topic
@@ -68,18 +68,15 @@ async def capture(res: Resources, user_id: uuid.UUID, request: CaptureRequest, n
 
 
 async def _find_known(res: Resources, user_id: uuid.UUID, page: Page) -> Known:
-    wanted = {
-        "user_id": user_id,
-        "space_id": page.request.space_id,
-        "url_hash": page.url_hash,
-        "model": res.embedder.fingerprint,
-        "needs_content": page.request.content is None,
-    }
-    async with res.database.as_user(user_id) as conn:
-        rows = await conn.execute(SQL.find_known, wanted)
-        row = await rows.fetchone()
-    _require_open(row)
-    assert row is not None  # noqa: S101 - _require_open raised otherwise
+    async with res.database.as_user(user_id) as tx:
+        rows = await tx.ask(
+            SQL.find_known,
+            space_id=page.request.space_id,
+            url_hash=page.url_hash,
+            model=res.embedder.fingerprint,
+            needs_content=page.request.content is None,
+        )
+        row = _require_open(await rows.fetchone())
     if row["artifact_id"] is None:
         return Known()
     vector = None if row["vector"] is None else row["vector"].to_numpy().astype(np.float32)
@@ -87,13 +84,12 @@ async def _find_known(res: Resources, user_id: uuid.UUID, page: Page) -> Known:
     return Known(row["title"], row["content"], row["content_hash"], vector, fraction)
 
 
-def _require_open(space: dict[str, Any] | None) -> None:
+def _require_open(space: dict[str, Any] | None) -> dict[str, Any]:
     if space is None:
         raise not_found("The space")
     if space["is_archived"]:
-        raise conflict(
-            "The space is archived and takes no captures: unarchive it first, or capture into another."
-        )
+        raise conflict("The space is archived and takes no captures: unarchive it, or capture into another.")
+    return space
 
 
 async def _read_text(res: Resources, page: Page, known: Known) -> Reading:
@@ -110,102 +106,100 @@ async def _read_text(res: Resources, page: Page, known: Known) -> Reading:
 
 
 def _usable_vector(res: Resources, page: Page, *, has_text: bool) -> Vector | None:
-    """The client's vector where it is of our model; ignored beside a text, refused where there is nothing else."""
-    sent, model = page.request.vector, page.request.embedding_model
+    """The client's vector, if it is of our model; else ignored beside a text, refused without one."""
+    sent, ours = page.request.vector, res.embedder.fingerprint
     if sent is None:
         return None
     if sent.size != res.embedder.dimension:
-        raise invalid(
-            f"embedding: has {sent.size} numbers, this deployment's model has {res.embedder.dimension}"
-        )
-    if model == res.embedder.fingerprint:
+        raise invalid(f"embedding: has {sent.size} numbers, this deployment needs {res.embedder.dimension}")
+    if page.request.embedding_model == ours:
         return sent
     if has_text:
         return None
-    raise invalid(
-        f"embedding_model: must be {res.embedder.fingerprint} for the vector to be comparable; send title or content instead"
-    )
+    raise invalid(f"embedding_model: must be {ours} to be comparable; or send title or content instead")
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What the transaction read under its lock."""
+    """What the transaction read under its lock. `row` is the known artifact's, None for a new page."""
 
     artifact_id: int
-    situation: Situation
-    repeated_signal_id: int | None
-    duplicate_of: int | None
     row: dict[str, Any] | None
+    situation: Situation
+    duplicate_of: int | None
 
 
 async def _write_capture(
     res: Resources, user_id: uuid.UUID, page: Page, known: Known, reading: Reading
 ) -> Captured:
     """One transaction: lock the space, load, decide, write. Takes lock_space_for_update."""
-    async with res.database.as_user(user_id) as conn:
-        loaded = await _load(conn, res, user_id, page, known, reading)
-        if loaded.repeated_signal_id is not None and loaded.row is not None:
-            return _already_captured(page, loaded.row, loaded.repeated_signal_id)
+    async with res.database.as_user(user_id) as tx:
+        row, repeated_signal_id = await _lock(tx, page)
+        if row is not None and repeated_signal_id is not None:
+            return _already_captured(page, row, repeated_signal_id)
+        _check_text(page, known, reading, row)
+        if row is not None and row["deleted_at"] is not None:
+            await revive_artifact(tx, res, row["id"], page.now)
+        loaded = await _load(tx, res, page, reading)
         decision = decide(page, reading, loaded.situation, res.embedder.calibration, res.config)
-        signal_id = await _write(conn, res, user_id, page, reading, loaded, decision)
+        signal_id = await _write(tx, res, page, reading, loaded, decision)
     return _captured(page, reading, loaded, decision, signal_id)
 
 
-async def _load(
-    conn: Connection, res: Resources, user_id: uuid.UUID, page: Page, known: Known, reading: Reading
-) -> _Loaded:
-    """Everything the decision needs, asked for in one go."""
-    wanted = {
-        "user_id": user_id,
-        "space_id": page.request.space_id,
-        "url_hash": page.url_hash,
-        "event_hash": page.event_hash,
-        "has_own_time": page.has_own_time,
-        "now": page.now,
-        "vector": HalfVector(reading.vector),
-        "model": res.embedder.fingerprint,
-        "max_distance": 1 - DUPLICATE_COSINE,
-        "session_id": page.request.session_id,
-    }
-    space = await conn.execute(SQL.lock_space_for_update, wanted)
-    artifact = await conn.execute(SQL.load_artifact, wanted)
-    reserved = await conn.execute(SQL.reserve_artifact_id)
-    same = await conn.execute(SQL.find_same_event, wanted)
-    topics = await conn.execute(TOPICS.load_topics, wanted)
-    markers = await conn.execute(SQL.load_markers, wanted)
-    near = await conn.execute(SQL.find_near_duplicate, wanted)
-    session = await conn.execute(SQL.session_exists, wanted)
+async def _lock(tx: Tx, page: Page) -> tuple[dict[str, Any] | None, int | None]:
+    """The space's lock; then the page as it is now, and the signal this very event made before, if it did."""
+    wanted = {"space_id": page.request.space_id, "url_hash": page.url_hash}
+    space = await tx.ask(SQL.lock_space_for_update, wanted)
+    artifact = await tx.ask(SQL.load_artifact, wanted)
+    event = {"event_hash": page.event_hash, "has_own_time": page.has_own_time, "now": page.now}
+    same = await tx.ask(SQL.find_same_event, wanted, **event)
+    _require_open(await space.fetchone())
+    row, signal = await artifact.fetchone(), await same.fetchone()
+    return row, None if signal is None or _is_new_visit(page, row) else int(signal["id"])
 
-    space_row = await space.fetchone()
-    _require_open(space_row)
-    assert space_row is not None  # noqa: S101 - _require_open raised otherwise
-    row = await artifact.fetchone()
-    _check_text(page, known, reading, row)
-    situation = Situation(
-        artifact=None if row is None else _artifact(row),
-        topics=[read_topic(t, res.embedder.dimension) for t in await topics.fetchall()],
-        markers=[
-            TopicMarker(m["id"], m["subspace_id"], m["label"], m["similarity"])
-            for m in await markers.fetchall()
-        ],
-    )
-    _require_named(page, situation, has_session=await session.fetchone() is not None)
-    near_row, new_id = await near.fetchone(), await reserved.fetchone()
-    return _Loaded(
-        artifact_id=row["id"] if row is not None else (new_id or {})["id"],
-        situation=situation,
-        repeated_signal_id=_repeated(page, await same.fetchone(), row),
-        duplicate_of=None if near_row is None else near_row["id"],
-        row=row,
-    )
+
+def _is_new_visit(page: Page, row: dict[str, Any] | None) -> bool:
+    """What happened before a deletion does not undo it when it is sent again; a visit after it does."""
+    return row is not None and row["deleted_at"] is not None and page.occurred_at > row["deleted_at"]
 
 
 def _check_text(page: Page, known: Known, reading: Reading, row: dict[str, Any] | None) -> None:
     """Is what we embedded really the text that will be there? Another capture may have come between."""
     brings_all = page.request.title is not None and page.request.content is not None
-    if row is None or brings_all or row["content_hash"] in (reading.content_hash, known.content_hash):
+    if row is None or brings_all or row["content_hash"] in {reading.content_hash, known.content_hash}:
         return
     raise _TextChanged
+
+
+async def _load(tx: Tx, res: Resources, page: Page, reading: Reading) -> _Loaded:
+    """Everything the decision needs, asked for in one go."""
+    wanted = {
+        "space_id": page.request.space_id,
+        "url_hash": page.url_hash,
+        "session_id": page.request.session_id,
+        "vector": HalfVector(reading.vector),
+        "model": res.embedder.fingerprint,
+        "max_distance": 1 - DUPLICATE_COSINE,
+    }
+    artifact = await tx.ask(SQL.load_artifact, wanted)
+    reserved = await tx.ask(SQL.reserve_artifact_id)
+    topics = await tx.ask(TOPICS.load_topics, wanted)
+    markers = await tx.ask(SQL.load_markers, wanted)
+    near = await tx.ask(SQL.find_near_duplicate, wanted)
+    session = await tx.ask(SQL.session_exists, wanted)
+    row, new_id, duplicate = await artifact.fetchone(), await reserved.fetchone(), await near.fetchone()
+    situation = Situation(
+        artifact=None if row is None else _artifact(row),
+        topics=[read_topic(topic, res.embedder.dimension) for topic in await topics.fetchall()],
+        markers=[TopicMarker(**marker) for marker in await markers.fetchall()],
+    )
+    _require_named(page, situation, has_session=await session.fetchone() is not None)
+    return _Loaded(
+        artifact_id=row["id"] if row is not None else (new_id or {})["id"],
+        row=row,
+        situation=situation,
+        duplicate_of=None if duplicate is None else duplicate["id"],
+    )
 
 
 def _require_named(page: Page, situation: Situation, *, has_session: bool) -> None:
@@ -221,15 +215,6 @@ def _require_named(page: Page, situation: Situation, *, has_session: bool) -> No
         raise not_found("A marker")
 
 
-def _repeated(page: Page, same: dict[str, Any] | None, row: dict[str, Any] | None) -> int | None:
-    """The first signal of an event sent again. One from before a deletion does not undo it; a new visit does."""
-    if same is None or row is None:
-        return None
-    if row["deleted_at"] is not None and page.occurred_at > row["deleted_at"]:
-        return None
-    return int(same["id"])
-
-
 def _artifact(row: dict[str, Any]) -> Artifact:
     return Artifact(
         id=row["id"],
@@ -242,105 +227,28 @@ def _artifact(row: dict[str, Any]) -> Artifact:
 
 
 async def _write(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    page: Page,
-    reading: Reading,
-    loaded: _Loaded,
-    decision: Decision,
+    tx: Tx, res: Resources, page: Page, reading: Reading, loaded: _Loaded, decision: Decision
 ) -> int:
     """Send every statement of the decision at once; the signal's id is the only answer waited for."""
-    values = _values(res, user_id, page, reading, loaded, decision)
-    is_new = loaded.situation.artifact is None
-    await conn.execute(SQL.insert_artifact if is_new else SQL.update_artifact, values)
-    await conn.execute(SQL.insert_embedding, values)
-    signal = await conn.execute(SQL.insert_signal, values)
-    if decision.change is not None:
-        await conn.execute(SQL.update_topic, {**values, **_topic_values(decision)})
-    if decision.left_topic_id is not None:
-        left = {
-            **values,
-            "topic_id": decision.left_topic_id,
-            "prior_count": res.config.confidence_prior_count,
-        }
-        await conn.execute(SQL.leave_topic, left)
-    if decision.matched_marker_ids:
-        await conn.execute(SQL.touch_markers, {**values, "marker_ids": list(decision.matched_marker_ids)})
-    row = await signal.fetchone()
-    return int((row or {})["id"])
-
-
-def _values(
-    res: Resources, user_id: uuid.UUID, page: Page, reading: Reading, loaded: _Loaded, decision: Decision
-) -> dict[str, Any]:
-    request, assignment = page.request, decision.assignment
-    return {
-        "user_id": user_id,
-        "space_id": request.space_id,
+    placed = placement_values(decision) | {
         "artifact_id": loaded.artifact_id,
-        "subspace_id": decision.subspace_id,
-        "session_id": request.session_id,
-        "url": request.url,
-        "normalized_url": page.normalized_url,
-        "url_hash": page.url_hash,
-        "domain": page.domain,
-        "title": request.title,
-        "content": request.content,
-        "content_hash": reading.content_hash,
-        "word_count": page.word_count
-        if request.content or request.word_count
-        else (loaded.row or {}).get("word_count", 0),
-        "content_source": page.source,
-        "engagement_level": decision.level,
-        "dwell_time_ms": round(request.dwell_time_ms),
-        "active_time_ms": None if request.active_time_ms is None else round(request.active_time_ms),
-        "scroll_depth": request.scroll_depth,
-        "reading_depth": page.depth,
-        "reading_depth_client": page.depth_client,
-        "decay_rate": decay_rate(page.source),
-        "assigned_by": assignment.assigned_by,
-        "similarity": assignment.similarity,
-        "raw_margin": assignment.margin,
-        "probability": assignment.probability,
-        "fit": assignment.fit,
-        "embedded_fraction": reading.fraction,
-        "duplicate_of": loaded.duplicate_of,
-        "metadata": _metadata(page),
         "model": res.embedder.fingerprint,
-        "vector": HalfVector(reading.vector),
-        "event_hash": page.event_hash,
-        "payload_hash": page.payload_hash,
-        "signal_type": request.signal_type,
-        "signal_magnitude": request.signal_magnitude,
-        "base_weight": decision.base_weight,
-        "taught_weight": decision.taught_weight,
-        "taught_so_far": decision.taught_so_far,
-        "updates_centroid": assignment.updates_centroid,
-        "matched_marker_ids": list(decision.matched_marker_ids),
         "config_version": res.config.version,
-        "occurred_at": page.occurred_at,
-        "now": page.now,
+        "duplicate_of": loaded.duplicate_of,
     }
-
-
-def _metadata(page: Page) -> Any:
-    return Jsonb({"reading_depth_differs": True} if page.is_depth_different else {})
-
-
-def _topic_values(decision: Decision) -> dict[str, Any]:
-    change = decision.change
-    assert change is not None  # noqa: S101 - the caller asked
-    return {
-        "topic_id": change.topic_id,
-        "centroid": PgVector(change.state.m) if change.state.has_centroid else None,
-        "weight_sum": change.state.weight_sum,
-        "signal_count": change.state.signal_count,
-        "artifact_count": change.n_artifacts,
-        "coherence": change.state.coherence,
-        "confidence": change.confidence,
-        "is_taught": change.is_taught,
-    }
+    read = page_values(page, loaded.row) | reading_values(reading)
+    is_new = loaded.row is None
+    await tx.ask(SQL.insert_artifact if is_new else SQL.update_artifact, read, **placed)
+    await tx.ask(SQL.insert_embedding, read, **placed)
+    signal = await tx.ask(SQL.insert_signal, read, **placed)
+    if decision.change is not None:
+        await tx.ask(SQL.update_topic, read | placed, **topic_values(decision.change))
+    if decision.left_topic_id is not None:
+        prior = res.config.confidence_prior_count
+        await tx.ask(SQL.leave_topic, topic_id=decision.left_topic_id, prior_count=prior)
+    if decision.matched_marker_ids:
+        await tx.ask(SQL.touch_markers, read, marker_ids=list(decision.matched_marker_ids))
+    return int((await signal.fetchone() or {})["id"])
 
 
 def _already_captured(page: Page, row: dict[str, Any], signal_id: int) -> Captured:
@@ -364,17 +272,17 @@ def _already_captured(page: Page, row: dict[str, Any], signal_id: int) -> Captur
 
 
 def _captured(page: Page, reading: Reading, loaded: _Loaded, decision: Decision, signal_id: int) -> Captured:
-    is_new = loaded.situation.artifact is None
+    assignment, is_new = decision.assignment, loaded.row is None
     return Captured(
         artifact_id=loaded.artifact_id,
         signal_id=signal_id,
         is_new=is_new,
         message="Captured." if is_new else "Known page: this visit was added to it.",
         subspace_id=decision.subspace_id,
-        assigned_by=decision.assignment.assigned_by,
-        raw_margin=decision.assignment.margin,
-        fit=decision.assignment.fit,
-        probability=decision.assignment.probability,
+        assigned_by=assignment.assigned_by,
+        raw_margin=assignment.margin,
+        fit=assignment.fit,
+        probability=assignment.probability,
         engagement_level=decision.level,
         reading_depth=page.depth,
         embedding_used=reading.is_clients,

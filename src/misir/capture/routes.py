@@ -15,7 +15,7 @@ router = APIRouter(tags=["capture"])
 
 @router.get("/capture", responses=problems())
 async def get_capture(me: Me, res: Res) -> CaptureGuide:
-    """Does my token work, and what may I send? The user id, the fields, the sizes and the five latest captures."""
+    """Does my token work, and what may I send? Fields, sizes, and the five latest captures."""
     return await describe_capture(res, me)
 
 

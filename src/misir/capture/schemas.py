@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from misir.fields import Id, Moment, Text
+from misir.orient.assign import AssignedBy
 from misir.orient.reading import ContentSource, EngagementLevel, parse_level, parse_source
 from misir.orient.urls import MAX_URL_LENGTH, normalise_url
 from misir.orient.vectors import Vector, is_degenerate
@@ -30,7 +31,7 @@ RANGES: dict[str, float] = {
     "word_count": MAX_WORDS,
     "signal_magnitude": 1.0,
 }
-"""Largest value of each measurement; more is clamped, since an offline queue would retry a refusal for ever."""
+"""Largest value of each measurement; more is clamped: an offline queue would retry a refusal for ever."""
 
 WHOLE = ("dwell_time_ms", "active_time_ms", "word_count")
 
@@ -159,7 +160,7 @@ class Captured(BaseModel):
     is_new: bool
     message: str
     subspace_id: int | None
-    assigned_by: Literal["engine", "client", "user"] | None
+    assigned_by: AssignedBy | None
     raw_margin: float | None = Field(
         description="d2 - d1: how much nearer this topic is than the next; null: fewer than two."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +11,25 @@ from typing import Any
 import numpy as np
 from pgvector import HalfVector
 
-from misir.capture.page import count_words
+from misir.capture.page import count_words, hash_content
 from misir.embed.embedder import Embedding
 from misir.embed.text import document_text
 from misir.errors import conflict, invalid, not_found, unavailable
+from misir.fields import stripped
 from misir.library.schemas import ArtifactChanged, ArtifactPatch
 from misir.library.views import SQL
 from misir.orient.assign import AssignedBy, assign
 from misir.orient.reading import EngagementLevel
-from misir.plumbing.db import Connection
+from misir.plumbing.db import Tx
 from misir.resources import Resources
 from misir.spaces.rebuild import SQL as TOPICS
 from misir.spaces.rebuild import log_correction, rebuild_topics
 from misir.spaces.topic import read_topic
 
 MAX_RACES = 5
+"""How often a correction starts again because the artifact changed between reading and locking."""
+
+_NO_NUMBERS = dict.fromkeys(("similarity", "raw_margin", "probability", "fit"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +52,29 @@ async def patch_artifact(
           lock the space, or both spaces in id order           lock_spaces_for_update
           text, engagement, place; rebuild the touched topics
 
-    Raises MisirError: 404 unknown artifact, space or topic; 409 a level that would fall, an archived space, an
-    address the other space holds already; 422 a text that would be empty; 503 no model or no database.
+    Raises MisirError: 404 unknown artifact, space or topic; 409 a level that would fall, an archived space,
+    an address the other space holds already; 422 a text that would be empty; 503 no model or no database.
     """
     for _ in range(MAX_RACES):
         before = await _find(res, user_id, artifact_id)
         text = await _edited_text(res, before, patch) if patch.is_text_change else None
-        async with res.database.as_user(user_id) as conn:
-            artifact = await _lock(conn, user_id, artifact_id, [before["space_id"], patch.space_id])
+        async with res.database.as_user(user_id) as tx:
+            artifact = await _lock(tx, artifact_id, [before["space_id"], patch.space_id])
             if _differs(before, artifact):
                 continue
-            await _apply(conn, res, user_id, artifact, patch, text, now)
-            row = await (await conn.execute(SQL.get_artifact, _key(user_id, artifact_id))).fetchone()
+            if text is not None:
+                await _write_text(tx, res, artifact_id, text)
+            await _raise_engagement(tx, artifact, patch)
+            if patch.is_move:
+                await _move(tx, res, artifact, patch, now)
+            row = await (await tx.ask(SQL.get_artifact, artifact_id=artifact_id)).fetchone()
         return ArtifactChanged.model_validate({**(row or {}), "message": "Saved."})
     raise unavailable("This artifact is being changed by others at this moment: try again.", retry_after_s=1)
 
 
-def _key(user_id: uuid.UUID, artifact_id: int) -> dict[str, Any]:
-    return {"user_id": user_id, "artifact_id": artifact_id}
-
-
 async def _find(res: Resources, user_id: uuid.UUID, artifact_id: int) -> dict[str, Any]:
-    async with res.database.as_user(user_id) as conn:
-        row = await (await conn.execute(SQL.find_artifact, _key(user_id, artifact_id))).fetchone()
+    async with res.database.as_user(user_id) as tx:
+        row = await (await tx.ask(SQL.find_artifact, artifact_id=artifact_id)).fetchone()
     if row is None or row["is_deleted"]:
         raise not_found("The artifact")
     return row
@@ -79,22 +82,20 @@ async def _find(res: Resources, user_id: uuid.UUID, artifact_id: int) -> dict[st
 
 async def _edited_text(res: Resources, before: dict[str, Any], patch: ArtifactPatch) -> _Text:
     sent = patch.model_fields_set
-    title = ((patch.title or "").strip() or None) if "title" in sent else before["title"]
-    content = (patch.content or None) if "content" in sent else before["content"]
+    title = stripped(patch.title) if "title" in sent else before["title"]
+    content = (patch.content if stripped(patch.content) else None) if "content" in sent else before["content"]
     text = document_text(title, content)
     if not text.strip():
         raise invalid("An artifact needs a title or a text: send the one you keep, or delete the artifact.")
     made = await res.embedder.embed_text(text, "document")
-    return _Text(title, content, hashlib.sha256(text.encode()).digest(), made)
+    return _Text(title, content, hash_content(text, None), made)
 
 
-async def _lock(
-    conn: Connection, user_id: uuid.UUID, artifact_id: int, space_ids: Sequence[int | None]
-) -> dict[str, Any]:
+async def _lock(tx: Tx, artifact_id: int, space_ids: Sequence[int | None]) -> dict[str, Any]:
     """Lock the spaces (in id order), then read the artifact as it is now. Takes lock_spaces_for_update."""
     wanted = sorted({space_id for space_id in space_ids if space_id is not None})
-    spaces = await conn.execute(SQL.lock_spaces_for_update, {"user_id": user_id, "space_ids": wanted})
-    rows = await conn.execute(SQL.load_artifact_for_update, _key(user_id, artifact_id))
+    spaces = await tx.ask(SQL.lock_spaces_for_update, space_ids=wanted)
+    rows = await tx.ask(SQL.load_artifact_for_update, artifact_id=artifact_id)
     locked = await spaces.fetchall()
     artifact = await rows.fetchone()
     if len(locked) < len(wanted):
@@ -113,117 +114,91 @@ def _differs(before: dict[str, Any], artifact: dict[str, Any]) -> bool:
     return any(before[name] != artifact[name] for name in ("space_id", "title", "content"))
 
 
-async def _apply(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    artifact: dict[str, Any],
-    patch: ArtifactPatch,
-    text: _Text | None,
-    now: datetime,
-) -> None:
-    key = _key(user_id, artifact["id"])
-    if text is not None:
-        values = {
-            **key,
-            "title": text.title,
-            "content": text.content,
-            "content_hash": text.content_hash,
-            "word_count": count_words(text.content),
-            "embedded_fraction": text.made.fraction,
-            "vector": HalfVector(text.made.vector),
-            "model": res.embedder.fingerprint,
-        }
-        await conn.execute(SQL.patch_artifact, values)
-        await conn.execute(SQL.insert_embedding, values)
-    if patch.engagement_level is not None:
-        _require_rise(EngagementLevel(artifact["engagement_level"]), patch.engagement_level)
-    engagement = {"engagement_level": patch.engagement_level, "reading_depth": patch.reading_depth}
-    await conn.execute(SQL.raise_engagement, {**key, **engagement})
-    if patch.is_move:
-        await _move(conn, res, user_id, artifact, patch, now)
+async def _write_text(tx: Tx, res: Resources, artifact_id: int, text: _Text) -> None:
+    values = {
+        "artifact_id": artifact_id,
+        "content_hash": text.content_hash,
+        "embedded_fraction": text.made.fraction,
+        "model": res.embedder.fingerprint,
+    }
+    n_words = count_words(text.content)
+    await tx.ask(SQL.patch_artifact, values, title=text.title, content=text.content, word_count=n_words)
+    await tx.ask(SQL.insert_embedding, values, vector=HalfVector(text.made.vector))
 
 
-def _require_rise(current: EngagementLevel, wanted: EngagementLevel) -> None:
-    if wanted.rank < current.rank:
+async def _raise_engagement(tx: Tx, artifact: dict[str, Any], patch: ArtifactPatch) -> None:
+    current, wanted = EngagementLevel(artifact["engagement_level"]), patch.engagement_level
+    if wanted is not None and wanted.rank < current.rank:
         raise conflict(f"engagement_level only rises: it is {current} already and cannot become {wanted}.")
+    depth = patch.reading_depth
+    await tx.ask(
+        SQL.raise_engagement, artifact_id=artifact["id"], engagement_level=wanted, reading_depth=depth
+    )
 
 
 async def _move(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    artifact: dict[str, Any],
-    patch: ArtifactPatch,
-    now: datetime,
+    tx: Tx, res: Resources, artifact: dict[str, Any], patch: ArtifactPatch, now: datetime
 ) -> None:
     """Place the artifact where the person said; both topics learn again as if it had always been there."""
     from_space, from_topic = artifact["space_id"], artifact["subspace_id"]
-    to_space, to_topic = patch.space_id or from_space, patch.subspace_id
-    key = _key(user_id, artifact["id"])
+    to_space, is_named = patch.space_id or from_space, "subspace_id" in patch.model_fields_set
+    if to_space == from_space and not is_named:
+        return
     if to_space != from_space:
-        await _make_room(conn, user_id, to_space, artifact)
-    numbers = await _numbers(conn, res, user_id, artifact["id"], to_space, to_topic)
-    await conn.execute(SQL.place_artifact, {**key, "space_id": to_space, "subspace_id": to_topic, **numbers})
+        await _make_room(tx, to_space, artifact["url_hash"])
+    placed = await _place(tx, res, artifact["id"], to_space, patch.subspace_id, is_named=is_named)
+    to_topic = placed["subspace_id"]
+    await tx.ask(SQL.place_artifact, placed, artifact_id=artifact["id"], space_id=to_space)
     payload = {"from": from_topic, "to": to_topic, "from_space": from_space, "to_space": to_space}
     for space_id in dict.fromkeys((from_space, to_space)):  # the space it arrives in has the last word
         await log_correction(
-            conn,
-            user_id,
+            tx,
             space_id,
             "move",
             artifact_ids=[artifact["id"]],
             subspace_ids=[from_topic, to_topic],
             payload=payload,
         )
-    touched = [topic_id for topic_id in (from_topic, to_topic) if topic_id is not None]
-    await rebuild_topics(conn, res, user_id, touched, now)
+    await rebuild_topics(tx, res, [from_topic, to_topic], now)
 
 
-async def _make_room(conn: Connection, user_id: uuid.UUID, space_id: int, artifact: dict[str, Any]) -> None:
+async def _make_room(tx: Tx, space_id: int, url_hash: bytes) -> None:
     """An address is in a space once: a live one stops the move, a trashed one makes way."""
-    wanted = {"user_id": user_id, "space_id": space_id, "url_hash": artifact["url_hash"]}
-    same = await (await conn.execute(SQL.find_same_page, wanted)).fetchone()
+    same = await (await tx.ask(SQL.find_same_page, space_id=space_id, url_hash=url_hash)).fetchone()
     if same is None:
         return
     if not same["is_deleted"]:
         raise conflict(f"The other space holds this address already, as artifact {same['id']}.")
-    await conn.execute(SQL.purge_artifact, _key(user_id, same["id"]))
+    await tx.ask(SQL.purge_artifact, artifact_id=same["id"])
 
 
-async def _numbers(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    artifact_id: int,
-    space_id: int,
-    topic_id: int | None,
-) -> dict[str, float | None]:
-    """How well the page fits the topic a person chose, measured before the topic learns of it."""
-    nothing: dict[str, float | None] = dict.fromkeys(("similarity", "raw_margin", "probability", "fit"))
-    if topic_id is None:
-        return nothing
-    wanted = {
-        "user_id": user_id,
-        "space_id": space_id,
-        "artifact_id": artifact_id,
-        "model": res.embedder.fingerprint,
-    }
-    rows = await conn.execute(TOPICS.load_topics, wanted)
-    current = await conn.execute(SQL.current_vector, wanted)
+async def _place(
+    tx: Tx, res: Resources, artifact_id: int, space_id: int, topic_id: int | None, *, is_named: bool
+) -> dict[str, Any]:
+    """The topic a person named, or, in a space chosen without one, the engine's; and how well the page fits.
+
+    Measured before the topic learns of the page. `is_named` with a `topic_id` of None means: in no topic.
+    """
+    rows = await tx.ask(TOPICS.load_topics, space_id=space_id)
+    current = await tx.ask(SQL.current_vector, artifact_id=artifact_id, model=res.embedder.fingerprint)
     topics = [read_topic(row, res.embedder.dimension) for row in await rows.fetchall()]
     row = await current.fetchone()
-    chosen = next((index for index, topic in enumerate(topics) if topic.id == topic_id), None)
-    if chosen is None:
+    index = next((index for index, topic in enumerate(topics) if topic.id == topic_id), None)
+    if topic_id is not None and index is None:
         raise not_found("The subspace")
-    if row is None:
-        return nothing
-    x, centroids = row["vector"].to_numpy().astype(np.float32), np.stack([topic.state.m for topic in topics])
-    no_boosts = np.zeros(len(topics))
+    if row is None or not topics or (is_named and index is None):
+        return {**_NO_NUMBERS, "subspace_id": topic_id}
     placed = assign(
-        x, centroids, no_boosts, res.embedder.calibration, res.config, forced=chosen, by=AssignedBy.USER
+        row["vector"].to_numpy(),
+        np.stack([topic.state.m for topic in topics]),
+        np.zeros(len(topics)),
+        res.embedder.calibration,
+        res.config,
+        forced=index,
+        by=AssignedBy.ENGINE if index is None else AssignedBy.USER,
     )
     return {
+        "subspace_id": None if placed.index is None else topics[placed.index].id,
         "similarity": placed.similarity,
         "raw_margin": placed.margin,
         "probability": placed.probability,
@@ -234,53 +209,42 @@ async def _numbers(
 async def delete_artifact(res: Resources, user_id: uuid.UUID, artifact_id: int, now: datetime) -> None:
     """Into the trash; its topic forgets it. 404 when it is there already."""
     before = await _find(res, user_id, artifact_id)
-    async with res.database.as_user(user_id) as conn:
-        artifact = await _lock(conn, user_id, artifact_id, [before["space_id"]])
+    async with res.database.as_user(user_id) as tx:
+        artifact = await _lock(tx, artifact_id, [before["space_id"]])
         if artifact["is_deleted"] or artifact["space_id"] != before["space_id"]:
             raise not_found("The artifact")
-        await _set_deleted(conn, res, user_id, artifact, now, is_deleted=True)
+        await _set_deleted(tx, res, artifact, now, is_deleted=True)
 
 
 async def restore_artifact(res: Resources, user_id: uuid.UUID, artifact_id: int, now: datetime) -> None:
     """Out of the trash; its topic learns it again. Restoring what is live changes nothing."""
-    async with res.database.as_user(user_id) as conn:
-        before = await (await conn.execute(SQL.find_artifact, _key(user_id, artifact_id))).fetchone()
+    async with res.database.as_user(user_id) as tx:
+        before = await (await tx.ask(SQL.find_artifact, artifact_id=artifact_id)).fetchone()
         if before is None:
             raise not_found("The artifact")
-        artifact = await _lock(conn, user_id, artifact_id, [before["space_id"]])
+        artifact = await _lock(tx, artifact_id, [before["space_id"]])
         if artifact["is_deleted"]:
-            await _set_deleted(conn, res, user_id, artifact, now, is_deleted=False)
+            await _set_deleted(tx, res, artifact, now, is_deleted=False)
+
+
+async def revive_artifact(tx: Tx, res: Resources, artifact_id: int, now: datetime) -> None:
+    """A capture brings a trashed page back, inside its own transaction and lock_space_for_update."""
+    artifact = await (await tx.ask(SQL.load_artifact_for_update, artifact_id=artifact_id)).fetchone()
+    if artifact is not None and artifact["is_deleted"]:
+        await _set_deleted(tx, res, artifact, now, is_deleted=False)
 
 
 async def _set_deleted(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    artifact: dict[str, Any],
-    now: datetime,
-    *,
-    is_deleted: bool,
+    tx: Tx, res: Resources, artifact: dict[str, Any], now: datetime, *, is_deleted: bool
 ) -> None:
-    """Trash or untrash, log it, and let the topic learn again. Holds lock_spaces_for_update."""
-    statement = SQL.trash_artifact if is_deleted else SQL.untrash_artifact
-    await conn.execute(statement, {**_key(user_id, artifact["id"]), "now": now})
+    """Trash or untrash, log it, and let the topic learn again. Holds the space's lock."""
+    if is_deleted:
+        await tx.ask(SQL.trash_artifact, artifact_id=artifact["id"], now=now)
+    else:
+        await tx.ask(SQL.untrash_artifact, artifact_id=artifact["id"])
+    topic_id = artifact["subspace_id"]
+    kind = "delete" if is_deleted else "restore"
     await log_correction(
-        conn,
-        user_id,
-        artifact["space_id"],
-        "delete" if is_deleted else "restore",
-        artifact_ids=[artifact["id"]],
-        subspace_ids=[artifact["subspace_id"]],
+        tx, artifact["space_id"], kind, artifact_ids=[artifact["id"]], subspace_ids=[topic_id]
     )
-    if artifact["subspace_id"] is not None:
-        await rebuild_topics(conn, res, user_id, [artifact["subspace_id"]], now)
-
-
-async def revive_artifact(
-    conn: Connection, res: Resources, user_id: uuid.UUID, artifact_id: int, now: datetime
-) -> None:
-    """A capture brings a trashed page back, inside the capture's own transaction and lock."""
-    rows = await conn.execute(SQL.load_artifact_for_update, _key(user_id, artifact_id))
-    artifact = await rows.fetchone()
-    if artifact is not None and artifact["is_deleted"]:
-        await _set_deleted(conn, res, user_id, artifact, now, is_deleted=False)
+    await rebuild_topics(tx, res, [topic_id], now)

@@ -90,10 +90,6 @@ select id, space_id, subspace_id, title, content, content_hash, engagement_level
 from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s
 for no key update;
 
--- name: topic_is_open
-select 1 from misir.subspace
-where id = %(subspace_id)s and space_id = %(space_id)s and user_id = %(user_id)s and state <> 'retired';
-
 -- name: find_same_page
 -- The same address in another space.
 select id, deleted_at is not null as is_deleted from misir.artifact

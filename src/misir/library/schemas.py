@@ -112,7 +112,7 @@ class ArtifactDetail(ArtifactItem):
 
 
 class ArtifactPatch(BaseModel):
-    """A correction. Fields left out stay; null clears a title or a text, or takes the page out of its topic."""
+    """A correction. Fields left out stay; null clears a title or a text, or leaves the topic."""
 
     title: Annotated[Text, Field(max_length=MAX_TITLE)] | None = None
     content: Annotated[Text, Field(max_length=MAX_CONTENT)] | None = None

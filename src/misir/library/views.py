@@ -30,6 +30,9 @@ from misir.spaces.views import SQL as SPACES
 
 SQL = load_statements("misir.library", "library.sql")
 
+N_SIMILAR = 5
+"""How many similar artifacts an artifact's own page shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -57,14 +60,9 @@ async def list_artifacts(
 ) -> ArtifactPage:
     """Newest first; `cursor` continues where a page ended."""
     before_at, before_id = _position(cursor)
-    wanted = {
-        "user_id": user_id,
-        "before_at": before_at,
-        "before_id": before_id,
-        "updated_since": updated_since,
-    }
-    async with database.as_user(user_id) as conn:
-        rows = await conn.execute(SQL.list_artifacts, {**wanted, "limit": limit + 1})
+    wanted = {"before_at": before_at, "before_id": before_id, "updated_since": updated_since}
+    async with database.as_user(user_id) as tx:
+        rows = await tx.ask(SQL.list_artifacts, wanted, limit=limit + 1)
         items = [ArtifactItem.model_validate(row) for row in await rows.fetchall()]
     last = items[limit - 1] if len(items) > limit else None
     next_cursor = encode_cursor(last.captured_at.timestamp() * 1e6, last.id) if last else None
@@ -87,29 +85,28 @@ async def list_space_artifacts(
     page: int = 1,
     page_size: int = 50,
 ) -> SpaceArtifacts:
-    space = {"user_id": user_id, "space_id": space_id}
-    wanted = {**space, **asdict(filters), "limit": page_size, "offset": (page - 1) * page_size}
-    async with database.as_user(user_id) as conn:
-        found = await conn.execute(SPACES.space_exists, space)
-        cursor = await conn.execute(SQL.list_space_artifacts, wanted)
+    wanted = {"space_id": space_id, **asdict(filters), "limit": page_size, "offset": (page - 1) * page_size}
+    async with database.as_user(user_id) as tx:
+        found = await tx.ask(SPACES.space_exists, space_id=space_id)
+        cursor = await tx.ask(SQL.list_space_artifacts, wanted)
         if await found.fetchone() is None:
             raise not_found("The space")
         rows = await cursor.fetchall()
         count = rows[0]["n_matching"] if rows else 0
         if not rows and page > 1:
-            first = await conn.execute(SQL.list_space_artifacts, {**wanted, "limit": 1, "offset": 0})
-            count = (await first.fetchone() or {"n_matching": 0})["n_matching"]
+            first = await (await tx.ask(SQL.list_space_artifacts, wanted, limit=1, offset=0)).fetchone()
+            count = first["n_matching"] if first is not None else 0
     items = [ArtifactItem.model_validate(row) for row in rows]
     return SpaceArtifacts(artifacts=items, count=count, page=page, page_size=page_size)
 
 
 async def get_artifact(res: Resources, user_id: uuid.UUID, artifact_id: int, now: datetime) -> ArtifactDetail:
-    wanted = {"user_id": user_id, "artifact_id": artifact_id, "model": res.embedder.fingerprint, "limit": 5}
-    async with res.database.as_user(user_id) as conn:
-        artifact = await conn.execute(SQL.get_artifact, wanted)
-        signals = await conn.execute(SQL.list_signals, wanted)
-        markers = await conn.execute(SQL.list_matched_markers, wanted)
-        similar = await conn.execute(SQL.list_similar, wanted)
+    wanted = {"artifact_id": artifact_id, "model": res.embedder.fingerprint, "limit": N_SIMILAR}
+    async with res.database.as_user(user_id) as tx:
+        artifact = await tx.ask(SQL.get_artifact, wanted)
+        signals = await tx.ask(SQL.list_signals, wanted)
+        markers = await tx.ask(SQL.list_matched_markers, wanted)
+        similar = await tx.ask(SQL.list_similar, wanted)
         row = await artifact.fetchone()
         if row is None:
             raise not_found("The artifact")
@@ -145,15 +142,10 @@ def _weight_now(res: Resources, row: dict[str, Any], now: datetime) -> float:
 async def list_similar(
     res: Resources, user_id: uuid.UUID, artifact_id: int, *, limit: int = 10
 ) -> list[SimilarArtifact]:
-    wanted = {
-        "user_id": user_id,
-        "artifact_id": artifact_id,
-        "model": res.embedder.fingerprint,
-        "limit": limit,
-    }
-    async with res.database.as_user(user_id) as conn:
-        found = await conn.execute(SQL.get_artifact, wanted)
-        similar = await conn.execute(SQL.list_similar, wanted)
+    wanted = {"artifact_id": artifact_id, "model": res.embedder.fingerprint, "limit": limit}
+    async with res.database.as_user(user_id) as tx:
+        found = await tx.ask(SQL.get_artifact, wanted)
+        similar = await tx.ask(SQL.list_similar, wanted)
         if await found.fetchone() is None:
             raise not_found("The artifact")
         return [SimilarArtifact(**other) for other in await similar.fetchall()]

@@ -24,7 +24,7 @@ LOCAL_SCHEMES = BROWSER_SCHEMES | {"note", "chat", "file"}
 DEFAULT_PORTS = frozenset({80, 443})
 """Both, whatever the scheme: http and https are one key, so their ports must be too."""
 
-VARIANT_LABELS = frozenset({"m", "amp"})
+VARIANT_LABELS = frozenset({"m", "amp", "www"})
 TRACKING_PREFIXES = ("utm_", "mtm_", "pk_")
 TRACKING_PARAMETERS = frozenset(
     {"fbclid", "gclid", "gclsrc", "dclid", "gbraid", "wbraid", "srsltid", "_ga", "_gl", "msclkid", "yclid"}
@@ -174,7 +174,7 @@ def _idna(host: str) -> str:
 
 
 def _without_variants(labels: list[str]) -> list[str]:
-    """m.example.org and en.m.example.org are example.org and en.example.org; m.me stays m.me."""
+    """www.example.org, m.example.org are example.org, en.m.example.org is en.example.org; m.me stays."""
     for position in (0, 1):
         if len(labels) > position + 2 and labels[position] in VARIANT_LABELS:
             return _without_variants(labels[:position] + labels[position + 1 :])

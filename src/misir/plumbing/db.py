@@ -1,7 +1,7 @@
 """The app's way to PostgreSQL: one pool of the plain login, and every transaction is somebody's.
 
-`Database.start` never fails: what is wrong is kept as `problem` (a sentence for people), data routes answer it
-as 503, and a task keeps trying until the database, its schema and its model are what this version needs.
+`Database.start` never fails: what is wrong is kept as `problem` (a sentence for people), data routes answer
+it as 503, and a task keeps trying until the database, its schema and its model are what this version needs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -21,7 +21,8 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from misir.errors import MisirError, unavailable
-from misir.plumbing.migrate import MIGRATION_TABLE, Model, shipped_migrations
+from misir.plumbing.migrate import Model, shipped_migrations
+from misir.plumbing.sqlfile import load_statements
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,27 @@ POOL_WAIT_S = 2.0
 RETRY_EVERY_S = 1.0
 FIRST_TRY_S = 20.0
 
-BECOME_USER = (
-    b"select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %(claims)s, true)"
-)
+SQL = load_statements("misir.plumbing", "state.sql")
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
+
+
+class Tx:
+    """One user's open transaction; what it does becomes true when the block that opened it ends well.
+
+    It is in pipeline mode: statements travel together until somebody fetches a result.
+    """
+
+    def __init__(self, conn: Connection, user_id: uuid.UUID) -> None:
+        self._conn = conn
+        self.user_id = user_id
+
+    async def ask(
+        self, statement: bytes, values: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> psycopg.AsyncCursor[DictRow]:
+        """Send a statement with its named values; `user_id` is always among them."""
+        return await self._conn.execute(statement, {"user_id": self.user_id, **(values or {}), **more})
 
 
 class Database:
@@ -118,10 +134,9 @@ class Database:
             await self._pool.close()
 
     @asynccontextmanager
-    async def as_user(self, user_id: uuid.UUID) -> AsyncIterator[Connection]:
+    async def as_user(self, user_id: uuid.UUID) -> AsyncIterator[Tx]:
         """One transaction as `user_id` under row level security; commits when the block ends well.
 
-        The connection is in pipeline mode: statements travel together until somebody fetches a result.
         Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
         """
         if self._pool is None:
@@ -129,8 +144,8 @@ class Database:
         claims = orjson.dumps({"sub": str(user_id), "role": "authenticated"}).decode()
         try:
             async with self._pool.connection() as conn, conn.pipeline():
-                await conn.execute(BECOME_USER, {"claims": claims})
-                yield conn
+                await conn.execute(SQL.become_user, {"claims": claims})
+                yield Tx(conn, user_id)
         except PoolTimeout:
             raise unavailable(
                 "All database connections are busy: try again in a moment.", retry_after_s=2
@@ -150,13 +165,9 @@ class Database:
 
 async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], str | None]:
     """The migrations this database lacks, and the fingerprint of the model its vectors are from."""
-    await conn.execute("set local role misir_app")
-    cursor = await conn.execute(f"select migration_id from misir.{MIGRATION_TABLE}")
-    applied = {row[0] for row in await cursor.fetchall()}
-    cursor = await conn.execute(
-        "select value ->> 'fingerprint' from misir.system_config where key = 'embedding_model'"
-    )
-    row = await cursor.fetchone()
+    await conn.execute(SQL.become_user, {"claims": ""})
+    applied = {row[0] for row in await (await conn.execute(SQL.list_applied_migrations)).fetchall()}
+    row = await (await conn.execute(SQL.read_model)).fetchone()
     return [name for name in shipped_migrations() if name not in applied], row[0] if row else None
 
 
@@ -167,8 +178,8 @@ def _other_model(stored: str | None, configured: str) -> MisirError:
         503,
         "model-mismatch",
         f"This library was embedded with {stored}, but EMBEDDING_MODEL now means {configured}; their vectors "
-        f"must not mix. Set EMBEDDING_MODEL={model_name(stored)} to go on with this library, or start a new one "
-        "with another MISIR_DATA_DIR or database.",
+        f"must not mix. Set EMBEDDING_MODEL={model_name(stored)} to go on with this library, or start a new "
+        "one with another MISIR_DATA_DIR or database.",
         headers={"Retry-After": "60"},
     )
 

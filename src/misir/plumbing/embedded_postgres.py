@@ -255,7 +255,8 @@ class EmbeddedPostgres:
             made_by = _first_number(self.cluster / "PG_VERSION")
             return database_unavailable(
                 f"The database in {self.root} was made by PostgreSQL {made_by}, which the installed "
-                f"{self._programs.major_version()} cannot read: install the release that made it, or set MISIR_DATA_DIR to a new directory."
+                f"{self._programs.major_version()} cannot read: install the release that made it, "
+                "or set MISIR_DATA_DIR to a new directory."
             )
         reason = [
             line for line in output.splitlines() if "FATAL" in line or "PANIC" in line or "error:" in line

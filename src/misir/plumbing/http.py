@@ -104,7 +104,7 @@ class TrailingSlash:
 
 
 class CatchAll:
-    """Innermost, so that CORS headers and the request id are on a 500 too. The reason goes to the log only."""
+    """Innermost, so that a 500 has CORS headers and the request id, too. Its reason is for the log only."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -134,7 +134,7 @@ def as_problem(error: Exception) -> MisirError:
     if isinstance(error, psycopg.OperationalError):
         log.warning("database lost: %s", type(error).__name__)
         return unavailable("The database went away during this request: send it again.", retry_after_s=2)
-    log.exception("unexpected %s", type(error).__name__)
+    log.error("unexpected %s", type(error).__name__, exc_info=error)
     return MisirError(
         500,
         "internal-error",

@@ -6,15 +6,15 @@ role that owns the schema; web workers never call it when DATABASE_URL is set.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import Jsonb
 from yoyo import read_migrations
 from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend
 from yoyo.connections import DatabaseURI
@@ -147,7 +147,7 @@ def install_model(conn: psycopg.Connection[Any], model: Model) -> None:
         row = conn.execute(
             "insert into misir.system_config (key, value) values ('embedding_model', %s) "
             "on conflict (key) do nothing returning key",
-            [psycopg.types.json.Jsonb({"fingerprint": model.fingerprint, "dimension": model.dimension})],
+            [Jsonb({"fingerprint": model.fingerprint, "dimension": model.dimension})],
         ).fetchone()
         if row is None:
             return

@@ -230,13 +230,14 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(signum, self._stopping.set)
-        server = await asyncio.start_unix_server(self._serve, sock=listener)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener)
         self._leave_in(FIRST_CLIENT_WITHIN_S)
         keeper = threading.Thread(target=self._keep)
         keeper.start()
         await self._stopping.wait()
         self._step_aside()
-        server.close()
+        for writer in self._unanswered:
+            writer.close()  # they come back, and find our successor
         self._keeper_may_go.set()
         await asyncio.to_thread(keeper.join)
         log.info("stopped")
@@ -262,9 +263,15 @@ class Supervisor:
 
     def _step_aside(self) -> None:
         """From here on a new client launches our successor, who waits for our lock."""
-        address(self._postgres.root).unlink(missing_ok=True)
-        for writer in self._unanswered:
-            writer.close()
+        if self._server.is_serving():
+            address(self._postgres.root).unlink(missing_ok=True)
+            self._server.close()
+
+    def _give_up(self, detail: str) -> None:
+        """Listens no more before it says so: who tries again at once must not hear the old answer."""
+        self._step_aside()
+        self._publish({"status": "failed", "detail": detail})
+        self._stopping.set()
 
     def _leave_in(self, delay_s: float) -> None:
         if self._leaving:
@@ -302,8 +309,7 @@ class Supervisor:
             failure = error.detail
         finally:
             if not self._keeper_may_go.is_set():
-                self._from_keeper(self._publish, {"status": "failed", "detail": failure})
-            self._from_keeper(self._stopping.set)
+                self._from_keeper(self._give_up, failure)
             self._postgres.stop()
 
     def _watch(self, ready: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from misir.errors import MisirError, not_found
 from misir.orient.assign import Calibration
 from misir.orient.vectors import Vector
 from misir.paging import decode_cursor, encode_cursor
-from misir.plumbing.db import Connection
+from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.search.fuse import order_by_score, reciprocal_ranks
@@ -47,10 +47,11 @@ async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> 
     Raises MisirError 404 for a space that is not the user's, 503 without a database.
     """
     vector, mode, notice = await _embed_question(res, request)
-    async with res.database.as_user(user_id) as conn:
-        ranked = await _rank(conn, res, user_id, request, vector, mode)
+    async with res.database.as_user(user_id) as tx:
+        await _require_spaces(tx, request.spaces)
+        ranked = await _rank(tx, res, request, vector, mode)
         page, next_cursor = _page(ranked, request)
-        hits = await _load(conn, res, user_id, request, vector, page) if page else {}
+        hits = await _load(tx, res, request, vector, page) if page else {}
     results = [
         _hit(hits[artifact_id], ranked.scores[artifact_id]) for artifact_id in page if artifact_id in hits
     ]
@@ -88,40 +89,35 @@ def mapped_threshold(threshold: float | None, calibration: Calibration) -> float
     return calibration.mu + share * (calibration.tau - calibration.mu)
 
 
-async def _rank(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    request: SearchRequest,
-    vector: Vector | None,
-    mode: Mode,
-) -> _Ranked:
+async def _require_spaces(tx: Tx, space_ids: list[int] | None) -> None:
+    for cursor in [await tx.ask(SPACES.space_exists, space_id=space_id) for space_id in space_ids or []]:
+        if await cursor.fetchone() is None:
+            raise not_found("The space")
+
+
+async def _rank(tx: Tx, res: Resources, request: SearchRequest, vector: Vector | None, mode: Mode) -> _Ranked:
     """Ask the legs the mode needs, both in one round trip, and put their answers in one order."""
-    wanted = _filters(request) | {"user_id": user_id, "k": CANDIDATES, "q": request.q}
-    if request.spaces is not None:
-        owned = [
-            await conn.execute(SPACES.space_exists, wanted | {"space_id": one}) for one in request.spaces
-        ]
     semantic = keyword = None
     if vector is not None and mode != "keyword":
         threshold = mapped_threshold(request.threshold, res.embedder.calibration)
-        asked = {
-            "vector": HalfVector(vector),
-            "model": res.embedder.fingerprint,
-            "max_distance": 1 - threshold,
-        }
-        semantic = await conn.execute(SQL.semantic_hits, wanted | asked)
+        semantic = await tx.ask(
+            SQL.semantic_hits,
+            _filters(request),
+            vector=HalfVector(vector),
+            model=res.embedder.fingerprint,
+            max_distance=1 - threshold,
+            k=CANDIDATES,
+        )
     if mode != "semantic":
-        keyword = await conn.execute(SQL.keyword_hits, wanted | {"filters": Jsonb(_keyword_filters(request))})
-    if request.spaces is not None and not all([await one.fetchone() for one in owned]):
-        raise not_found("The space")
+        filters = Jsonb(_keyword_filters(request))
+        keyword = await tx.ask(SQL.keyword_hits, q=request.q, k=CANDIDATES, filters=filters)
     near = await semantic.fetchall() if semantic is not None else []
     worded = await keyword.fetchall() if keyword is not None else []
     return _order(mode, near, worded)
 
 
 def _order(mode: Mode, near: list[dict[str, Any]], worded: list[dict[str, Any]]) -> _Ranked:
-    """One order from the legs' rows. An exact name is a vote of its own, so it comes first in hybrid mode too."""
+    """One order from the legs' rows. An exact name has votes of its own, so it comes first in hybrid, too."""
     if mode == "semantic":
         scores = {row["artifact_id"]: row["similarity"] for row in near}
         return _Ranked(list(scores), scores)
@@ -155,7 +151,7 @@ def _keyword_filters(request: SearchRequest) -> dict[str, Any]:
 
 
 def _page(ranked: _Ranked, request: SearchRequest) -> tuple[list[int], str | None]:
-    """The ids of this page, and where the next one starts: after a score and an id, so new hits do not shift it."""
+    """Ids of the page, and where the next starts: after a score and an id, so new hits do not shift it."""
     ids = ranked.ids
     if request.cursor:
         score, last_id = decode_cursor(request.cursor, (float, int))
@@ -166,21 +162,15 @@ def _page(ranked: _Ranked, request: SearchRequest) -> tuple[list[int], str | Non
 
 
 async def _load(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    request: SearchRequest,
-    vector: Vector | None,
-    artifact_ids: list[int],
+    tx: Tx, res: Resources, request: SearchRequest, vector: Vector | None, artifact_ids: list[int]
 ) -> dict[int, dict[str, Any]]:
-    wanted = {
-        "user_id": user_id,
-        "q": request.q,
-        "artifact_ids": artifact_ids,
-        "vector": None if vector is None else HalfVector(vector),
-        "model": res.embedder.fingerprint,
-    }
-    rows = await conn.execute(SQL.load_hits, wanted)
+    rows = await tx.ask(
+        SQL.load_hits,
+        q=request.q,
+        artifact_ids=artifact_ids,
+        vector=None if vector is None else HalfVector(vector),
+        model=res.embedder.fingerprint,
+    )
     return {row["artifact_id"]: row for row in await rows.fetchall()}
 
 
@@ -191,9 +181,9 @@ def _hit(row: dict[str, Any], score: float) -> SearchHit:
 
 
 def highlights(headline: str | None) -> list[str]:
-    """Passages with a found word, escaped for HTML; the marks are the only tags.
+    r"""Passages with a found word, escaped for HTML; the marks are the only tags.
 
-    >>> highlights("a \\x02<b>\\x03 c\\x01no mark here")
+    >>> highlights("a \x02<b>\x03 c\x01no mark here")
     ['a <mark>&lt;b&gt;</mark> c']
     """
     passages = (headline or "").split("\x01")

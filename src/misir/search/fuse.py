@@ -10,7 +10,7 @@ RRF_K: Final = 60
 
 
 def reciprocal_ranks(*rankings: Sequence[int]) -> dict[int, float]:
-    """score(d) = Σ over rankings of 1/(60 + rank), rank from 1; in (0, n/61] (Cormack, Clarke, Büttcher 2009).
+    """score(d) = Σ over rankings of 1/(60 + rank), rank from 1; 0..n/61 (Cormack, Clarke, Büttcher 2009).
 
     A document missing from a ranking gets nothing from it.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from pgvector import HalfVector
 from pgvector import Vector as PgVector
@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from misir.orient.centroid import seed
 from misir.orient.vectors import Vector
-from misir.plumbing.db import Connection
+from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.schemas import NewSpace, NewSubspace
@@ -22,14 +22,15 @@ from misir.spaces.schemas import NewSpace, NewSubspace
 SQL = load_statements("misir.spaces", "spaces.sql")
 
 PALETTE: Final = (
-    "#2f6f8f", "#b4573a", "#5b7f3a", "#7a5aa6", "#b08a2e", "#3a7d74", "#a64d79", "#4a5fa5", "#8a6d4b", "#5f7480",
+    "#2f6f8f", "#b4573a", "#5b7f3a", "#7a5aa6", "#b08a2e", "#3a7d74", "#a64d79", "#4a5fa5",
+    "#8a6d4b", "#5f7480",
 )  # fmt: skip
-"""Colours a space may be drawn in: distinct in light and dark, told apart by people with colour blindness."""
+"""Colours a space may be drawn in: of even weight, distinct on light and on dark ground."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Embedded:
-    """Vectors of every phrase of the space, by phrase in lower case."""
+class _Vectors:
+    """The vector of every phrase of the space, by the phrase in lower case."""
 
     by_phrase: dict[str, Vector]
 
@@ -37,9 +38,21 @@ class _Embedded:
         return self.by_phrase[phrase.lower()]
 
 
+def distinct(labels: Iterable[str]) -> list[str]:
+    """Each label once, case aside, in the spelling that came first.
+
+    >>> distinct(["Coral", "reef", "coral"])
+    ['Coral', 'reef']
+    """
+    seen: dict[str, str] = {}
+    for label in labels:
+        seen.setdefault(label.lower(), label)
+    return list(seen.values())
+
+
 def markers_of(subspace: NewSubspace) -> tuple[list[str], str]:
-    """The topic's own markers and where they are from; without any its name stands in."""
-    labels = list({label.lower(): label for label in map(str.strip, subspace.markers) if label}.values())
+    """The topic's own markers and their source; without any its name stands in."""
+    labels = distinct(subspace.markers)
     return (labels, "user_defined") if labels else ([subspace.name], "suggested")
 
 
@@ -52,113 +65,84 @@ async def create_space(res: Resources, user_id: uuid.UUID, new: NewSpace, now: d
     Raises MisirError 503 without a model or a database.
     """
     vectors = await _embed_phrases(res, new)
-    async with res.database.as_user(user_id) as conn:
-        space_id = await _insert_space(conn, user_id, new, vectors)
+    async with res.database.as_user(user_id) as tx:
+        space_id = await _insert_space(tx, new, vectors)
         if new.subspaces:
-            subspace_ids = await _insert_subspaces(conn, res, user_id, space_id, new, vectors, now)
-            await _insert_markers(conn, res, user_id, space_id, new, vectors, subspace_ids)
-            await _log_seeds(conn, user_id, space_id, new, subspace_ids)
+            topic_ids = await _insert_topics(tx, res, space_id, new, vectors, now=now)
+            await _insert_markers(
+                tx, res, space_id, dict(zip(topic_ids, new.subspaces, strict=True)), vectors
+            )
+            await _log_seeds(tx, space_id, topic_ids, new.subspaces)
     return space_id
 
 
-async def _embed_phrases(res: Resources, new: NewSpace) -> _Embedded:
+async def _embed_phrases(res: Resources, new: NewSpace) -> _Vectors:
     phrases = {label.lower(): label for subspace in new.subspaces for label in markers_of(subspace)[0]}
-    if new.intention and new.intention.strip():
+    if new.intention is not None:
         phrases.setdefault(new.intention.lower(), new.intention)
     made = await res.embedder.embed_texts_batch(list(phrases.values()), "document") if phrases else []
-    return _Embedded({phrase: one.vector for phrase, one in zip(phrases, made, strict=True)})
+    return _Vectors({phrase: one.vector for phrase, one in zip(phrases, made, strict=True)})
 
 
-async def _insert_space(conn: Connection, user_id: uuid.UUID, new: NewSpace, vectors: _Embedded) -> int:
-    has_intention = bool(new.intention and new.intention.strip())
-    rows = await conn.execute(
+async def _insert_space(tx: Tx, new: NewSpace, vectors: _Vectors) -> int:
+    rows = await tx.ask(
         SQL.insert_space,
-        {
-            "user_id": user_id,
-            "name": new.name,
-            "description": new.description,
-            "intention": new.intention,
-            "intention_embedding": HalfVector(vectors.of(new.intention or "")) if has_intention else None,
-            "auto_subspaces": new.auto_subspaces,
-            "color": PALETTE[sum(new.name.encode()) % len(PALETTE)],
-        },
+        name=new.name,
+        description=new.description,
+        intention=new.intention,
+        intention_embedding=None if new.intention is None else HalfVector(vectors.of(new.intention)),
+        auto_subspaces=new.auto_subspaces,
+        color=PALETTE[sum(new.name.encode()) % len(PALETTE)],
     )
     return int((await rows.fetchone() or {})["id"])
 
 
-async def _insert_subspaces(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    space_id: int,
-    new: NewSpace,
-    vectors: _Embedded,
-    now: datetime,
+async def _insert_topics(
+    tx: Tx, res: Resources, space_id: int, new: NewSpace, vectors: _Vectors, *, now: datetime
 ) -> list[int]:
     cursors = []
     for subspace in new.subspaces:  # pipelined: sent together, answered together
         state = seed([vectors.of(label) for label in markers_of(subspace)[0]], res.config)
-        cursors.append(
-            await conn.execute(
-                SQL.insert_subspace,
-                {
-                    "user_id": user_id,
-                    "space_id": space_id,
-                    "name": subspace.name,
-                    "description": subspace.description,
-                    "model": res.embedder.fingerprint,
-                    "centroid": PgVector(state.m),
-                    "weight_sum": state.weight_sum,
-                    "depth": subspace.depth,
-                    "prerequisites": subspace.prerequisites,
-                    "suggested_study_order": subspace.suggested_study_order,
-                    "now": now,
-                },
-            )
-        )
+        declared = subspace.model_dump(exclude={"markers"})
+        learned = {"centroid": PgVector(state.m), "weight_sum": state.weight_sum, "now": now}
+        model = res.embedder.fingerprint
+        cursors.append(await tx.ask(SQL.insert_subspace, declared, **learned, space_id=space_id, model=model))
     return [int((await cursor.fetchone() or {})["id"]) for cursor in cursors]
 
 
 async def _insert_markers(
-    conn: Connection,
-    res: Resources,
-    user_id: uuid.UUID,
-    space_id: int,
-    new: NewSpace,
-    vectors: _Embedded,
-    subspace_ids: Sequence[int],
+    tx: Tx, res: Resources, space_id: int, topics: dict[int, NewSubspace], vectors: _Vectors
 ) -> None:
+    """Every marker once per space, linked to each topic that names it."""
     links = [
-        (subspace_id, label, source)
-        for subspace_id, subspace in zip(subspace_ids, new.subspaces, strict=True)
+        (topic_id, label, source)
+        for topic_id, subspace in topics.items()
         for labels, source in [markers_of(subspace)]
         for label in labels
     ]
-    labels = list({label.lower(): label for _, label, _ in links}.values())
-    space: dict[str, Any] = {"user_id": user_id, "space_id": space_id, "model": res.embedder.fingerprint}
+    labels = distinct(label for _, label, _ in links)
     embeddings = [HalfVector(vectors.of(label)) for label in labels]
-    rows = await conn.execute(SQL.upsert_markers, {**space, "labels": labels, "embeddings": embeddings})
+    space = {"space_id": space_id, "model": res.embedder.fingerprint}
+    rows = await tx.ask(SQL.upsert_markers, space, labels=labels, embeddings=embeddings)
     ids = {row["label"].lower(): row["id"] for row in await rows.fetchall()}
-    await conn.execute(
+    await tx.ask(
         SQL.link_markers,
-        {
-            **space,
-            "subspace_ids": [subspace_id for subspace_id, _, _ in links],
-            "marker_ids": [ids[label.lower()] for _, label, _ in links],
-            "sources": [source for _, _, source in links],
-        },
+        space,
+        subspace_ids=[topic_id for topic_id, _, _ in links],
+        marker_ids=[ids[label.lower()] for _, label, _ in links],
+        sources=[source for _, _, source in links],
     )
 
 
 async def _log_seeds(
-    conn: Connection, user_id: uuid.UUID, space_id: int, new: NewSpace, subspace_ids: Sequence[int]
+    tx: Tx, space_id: int, topic_ids: Sequence[int], subspaces: Sequence[NewSubspace]
 ) -> None:
-    """seq 1, 2, …: the topics' seeds, which replay needs to begin as the space began."""
-    space = {"user_id": user_id, "space_id": space_id}
-    payloads = [Jsonb({"markers": markers_of(subspace)[0]}) for subspace in new.subspaces]
-    seqs = list(range(1, len(subspace_ids) + 1))
-    await conn.execute(
+    """The log's first entries: the topics' seeds, which replay needs to begin as the space began."""
+    await tx.ask(
         SQL.insert_seed_corrections,
-        {**space, "seqs": seqs, "subspace_ids": list(subspace_ids), "payloads": payloads},
+        space_id=space_id,
+        seqs=list(range(1, len(topic_ids) + 1)),
+        subspace_ids=list(topic_ids),
+        payloads=[Jsonb({"markers": markers_of(subspace)[0]}) for subspace in subspaces],
     )
-    await conn.execute(SQL.advance_seq, {**space, "n_taken": len(subspace_ids)})
+    await tx.ask(SQL.advance_seq, space_id=space_id, n_taken=len(topic_ids))

@@ -1,8 +1,7 @@
-"""After a correction: the touched topics learn again, as if their pages had always been where they are now."""
+"""After a correction: touched topics learn again, as if their pages had always been where they are now."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +17,7 @@ from misir.orient.confidence import confidence, update_coherence
 from misir.orient.config import EngineConfig
 from misir.orient.reading import EngagementLevel
 from misir.orient.vectors import Vector, cosines
-from misir.plumbing.db import Connection
+from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 
@@ -46,11 +45,12 @@ class Learned:
 def fold(
     start: TopicState,
     lessons: Iterable[Lesson],
-    learning_rate: float,
     calibration: Calibration,
     config: EngineConfig,
+    *,
+    learning_rate: float,
 ) -> Learned:
-    """PURE: the state after `lessons` in order, exactly as captures one by one would have left it (engine.md §0)."""
+    """PURE: the state after `lessons` in order, exactly as captures one by one leave it (engine.md §0)."""
     state, taught = start, dict[int, float]()
     for lesson in lessons:
         if lesson.artifact_id not in taught:
@@ -69,52 +69,28 @@ def fold(
 
 def _relevance(state: TopicState, x: Vector, calibration: Calibration) -> float:
     if not state.has_centroid:
-        return 1.0
+        return 1.0  # the page that founds a topic agrees with itself
     return float(calibrated(cosines(x, state.m[None, :])[0], calibration.mu, calibration.tau))
 
 
-async def rebuild_topics(
-    conn: Connection, res: Resources, user_id: uuid.UUID, topic_ids: Sequence[int], now: datetime
-) -> None:
-    """Fold each topic again from its log and store it. Holds the lock of lock_space_for_update."""
-    for topic_id in sorted(set(topic_ids)):
-        await _rebuild(conn, res, user_id, topic_id, now)
+async def rebuild_topics(tx: Tx, res: Resources, topic_ids: Iterable[int | None], now: datetime) -> None:
+    """Fold each topic again from its log and store it. Holds the lock of lock_spaces_for_update."""
+    for topic_id in sorted({one for one in topic_ids if one is not None}):
+        await _rebuild(tx, res, topic_id, now)
 
 
-async def _rebuild(
-    conn: Connection, res: Resources, user_id: uuid.UUID, topic_id: int, now: datetime
-) -> None:
-    wanted: dict[str, Any] = {"user_id": user_id, "topic_id": topic_id}
-    topic = await (await conn.execute(SQL.load_topic, wanted)).fetchone()
+async def _rebuild(tx: Tx, res: Resources, topic_id: int, now: datetime) -> None:
+    topic = await (await tx.ask(SQL.load_topic, topic_id=topic_id)).fetchone()
     if topic is None:
         return
-    seeds = await conn.execute(SQL.load_seed_vectors, wanted)
-    lessons = await conn.execute(SQL.load_lessons, {**wanted, "space_id": topic["space_id"]})
-    markers = [row["embedding"].to_numpy().astype(np.float32) for row in await seeds.fetchall()]
+    seeds = await tx.ask(SQL.load_seed_vectors, topic_id=topic_id)
+    rows = await tx.ask(SQL.load_lessons, topic_id=topic_id, space_id=topic["space_id"])
+    markers = [row["embedding"].to_numpy() for row in await seeds.fetchall()]
     start = seed(markers, res.config) if markers else untaught(res.embedder.dimension)
-    learned = fold(
-        start,
-        [_lesson(row) for row in await lessons.fetchall()],
-        topic["learning_rate"],
-        res.embedder.calibration,
-        res.config,
-    )
-    n_artifacts = len(learned.taught)
-    await conn.execute(
-        SQL.store_topic,
-        {
-            **wanted,
-            "centroid": PgVector(learned.state.m) if learned.state.has_centroid else None,
-            "weight_sum": learned.state.weight_sum,
-            "signal_count": learned.state.signal_count,
-            "artifact_count": n_artifacts,
-            "coherence": learned.state.coherence,
-            "confidence": confidence(learned.state.coherence, n_artifacts, res.config),
-            "now": now,
-        },
-    )
-    taught = {"artifact_ids": list(learned.taught), "weights": list(learned.taught.values())}
-    await conn.execute(SQL.store_taught_weights, {**wanted, **taught})
+    lessons = [_lesson(row) for row in await rows.fetchall()]
+    rate = topic["learning_rate"]
+    learned = fold(start, lessons, res.embedder.calibration, res.config, learning_rate=rate)
+    await _store(tx, res, topic_id, learned, now)
 
 
 def _lesson(row: dict[str, Any]) -> Lesson:
@@ -122,26 +98,38 @@ def _lesson(row: dict[str, Any]) -> Lesson:
     return Lesson(row["artifact_id"], EngagementLevel(row["engagement_level"]), vector, row["may_teach"])
 
 
+async def _store(tx: Tx, res: Resources, topic_id: int, learned: Learned, now: datetime) -> None:
+    state, n_artifacts = learned.state, len(learned.taught)
+    await tx.ask(
+        SQL.store_topic,
+        topic_id=topic_id,
+        centroid=PgVector(state.m) if state.has_centroid else None,
+        weight_sum=state.weight_sum,
+        signal_count=state.signal_count,
+        artifact_count=n_artifacts,
+        coherence=state.coherence,
+        confidence=confidence(state.coherence, n_artifacts, res.config),
+        now=now,
+    )
+    weights = list(learned.taught.values())
+    await tx.ask(SQL.store_taught_weights, artifact_ids=list(learned.taught), weights=weights)
+
+
 async def log_correction(
-    conn: Connection,
-    user_id: uuid.UUID,
+    tx: Tx,
     space_id: int,
     kind: str,
     *,
-    artifact_ids: Sequence[int] = (),
-    subspace_ids: Sequence[int | None] = (),
+    artifact_ids: Sequence[int],
+    subspace_ids: Iterable[int | None],
     payload: dict[str, Any] | None = None,
-) -> int:
-    """Add a correction to the space's log and return its id. Holds the lock of lock_space_for_update."""
-    rows = await conn.execute(
+) -> None:
+    """Add a correction to the space's log. Holds the lock of lock_spaces_for_update."""
+    await tx.ask(
         SQL.log_correction,
-        {
-            "user_id": user_id,
-            "space_id": space_id,
-            "kind": kind,
-            "artifact_ids": list(artifact_ids),
-            "subspace_ids": [topic_id for topic_id in subspace_ids if topic_id is not None],
-            "payload": Jsonb(payload or {}),
-        },
+        space_id=space_id,
+        kind=kind,
+        artifact_ids=list(artifact_ids),
+        subspace_ids=[topic_id for topic_id in subspace_ids if topic_id is not None],
+        payload=Jsonb(payload or {}),
     )
-    return int((await rows.fetchone() or {})["id"])

@@ -6,9 +6,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from misir.fields import Name, Text
+from misir.fields import Name, Text, stripped
 
 MAX_SUBSPACES = 50
 MAX_MARKERS = 50
@@ -36,6 +36,11 @@ class NewSpace(BaseModel):
     auto_subspaces: bool = True
     subspaces: list[NewSubspace] = Field(default_factory=list, max_length=MAX_SUBSPACES)
     user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
+
+    @field_validator("intention", "description")
+    @classmethod
+    def _blank_is_missing(cls, value: str | None) -> str | None:
+        return stripped(value)
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

@@ -9,7 +9,7 @@ select s.id, s.user_id, s.name, s.description, s.intention, s.auto_subspaces, s.
 from misir.space s
 cross join lateral (
   select count(*) as artifact_count, avg(fit) as avg_fit,
-         count(*) filter (where captured_at > %(now)s - interval '7 days') as velocity,
+         count(*) filter (where captured_at > %(now)s::timestamptz - interval '7 days') as velocity,
          max(captured_at) as last_activity_at
   from misir.artifact where space_id = s.id and user_id = s.user_id and deleted_at is null
 ) a
@@ -21,7 +21,7 @@ cross join lateral (
 cross join lateral (
   select max(e.magnitude) as recent_drift
   from misir.drift_event e join misir.subspace b on b.id = e.subspace_id and b.user_id = e.user_id
-  where b.space_id = s.id and e.user_id = s.user_id and e.occurred_at > %(now)s - interval '7 days'
+  where b.space_id = s.id and e.user_id = s.user_id and e.occurred_at > %(now)s::timestamptz - interval '7 days'
 ) d
 where s.user_id = %(user_id)s and s.deleted_at is null
   and (%(space_id)s::bigint is null or s.id = %(space_id)s::bigint)

@@ -26,7 +26,8 @@ from misir.subspace where id = %(topic_id)s and user_id = %(user_id)s;
 select m.embedding
 from misir.correction c
 join misir.marker m on m.user_id = c.user_id and m.space_id = c.space_id
-  and lower(m.label) in (select lower(label) from jsonb_array_elements_text(c.payload -> 'markers') as label)
+  and lower(m.label) in (
+    select lower(named.label) from jsonb_array_elements_text(c.payload -> 'markers') as named (label))
 where c.user_id = %(user_id)s and c.kind = 'seed' and c.subspace_ids = array[%(topic_id)s::bigint]
 order by m.id;
 

@@ -28,13 +28,11 @@ async def list_spaces(
     updated_since: datetime | None = None,
 ) -> SpaceList:
     after_id = decode_cursor(cursor, (int,))[0] if cursor else 0
-    wanted = {"user_id": user_id, "now": now, "archived": archived, "space_id": None, "after_id": after_id}
+    wanted = {"now": now, "archived": archived, "space_id": None, "after_id": after_id}
     size = limit or CAP
-    async with database.as_user(user_id) as conn:
-        rows = await conn.execute(
-            SQL.list_spaces, {**wanted, "updated_since": updated_since, "limit": size + 1}
-        )
-        total = await conn.execute(SQL.count_spaces, {"user_id": user_id, "archived": archived})
+    async with database.as_user(user_id) as tx:
+        rows = await tx.ask(SQL.list_spaces, wanted, updated_since=updated_since, limit=size + 1)
+        total = await tx.ask(SQL.count_spaces, archived=archived)
         spaces = [Space(**row) for row in await rows.fetchall()]
         count = (await total.fetchone() or {})["count"]
     next_cursor = encode_cursor(spaces[size - 1].id) if len(spaces) > size else None
@@ -42,9 +40,9 @@ async def list_spaces(
 
 
 async def get_space(database: Database, user_id: uuid.UUID, space_id: int, now: datetime) -> Space:
-    wanted = {"user_id": user_id, "now": now, "archived": False, "space_id": space_id, "after_id": 0}
-    async with database.as_user(user_id) as conn:
-        rows = await conn.execute(SQL.list_spaces, {**wanted, "updated_since": None, "limit": 1})
+    wanted = {"now": now, "archived": False, "space_id": space_id, "after_id": 0, "limit": 1}
+    async with database.as_user(user_id) as tx:
+        rows = await tx.ask(SQL.list_spaces, wanted, updated_since=None)
         row = await rows.fetchone()
     if row is None:
         raise not_found("The space")
@@ -59,10 +57,10 @@ async def list_subspaces(
     limit: int | None = None,
     with_centroid: bool = False,
 ) -> list[Subspace]:
-    wanted = {"user_id": user_id, "space_id": space_id, "limit": limit or CAP, "with_centroid": with_centroid}
-    async with database.as_user(user_id) as conn:
-        found = await conn.execute(SQL.space_exists, {"user_id": user_id, "space_id": space_id})
-        rows = await conn.execute(SQL.list_subspaces, wanted)
+    shown = {"limit": limit or CAP, "with_centroid": with_centroid}
+    async with database.as_user(user_id) as tx:
+        found = await tx.ask(SQL.space_exists, space_id=space_id)
+        rows = await tx.ask(SQL.list_subspaces, shown, space_id=space_id)
         if await found.fetchone() is None:
             raise not_found("The space")
         return [_subspace(row) for row in await rows.fetchall()]

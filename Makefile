@@ -1,0 +1,46 @@
+# Misir: `make run` starts it here, `make test` proves it. Everything lives in .venv; paths may hold spaces.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: install run test lint format lock
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore
+
+# A stamp per list of requirements: nothing is installed again until a list, the lock or pyproject changes.
+install: .venv/installed
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt requirements.lock pyproject.toml | .venv/bin/python
+	$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt requirements.txt requirements.lock pyproject.toml | .venv/bin/python
+	$(PIP) -r requirements-dev.txt
+	@touch $@ .venv/installed
+
+run: install
+	@exec $(BIN)/misir serve --local $(ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The versions everybody gets: the newest that pyproject.toml allows.
+lock: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --quiet --output-file requirements.lock

@@ -1,0 +1,12 @@
+-- What a process asks before it trusts a database.
+
+-- name: become_user
+-- One statement at the start of every user's transaction; both settings end with it.
+select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %(claims)s, true);
+
+-- name: list_applied_migrations
+select migration_id from misir._yoyo_migration;
+
+-- name: read_model
+-- The fingerprint of the model this database's vectors are from.
+select value ->> 'fingerprint' as fingerprint from misir.system_config where key = 'embedding_model';

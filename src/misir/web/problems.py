@@ -1,0 +1,137 @@
+"""Every `type` an error may carry, explained: what it means, what to do. A test compares it to the code."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class ProblemPage(NamedTuple):
+    status: int
+    title: str
+    meaning: str
+    what_to_do: str
+
+
+PROBLEMS: Final = {
+    "bad-request": ProblemPage(
+        400,
+        "The request cannot be read",
+        "What arrived is not HTTP or JSON that can be understood; nothing was done.",
+        "Check that the body is valid JSON and that `Content-Type: application/json` is sent with it.",
+    ),
+    "unauthorized": ProblemPage(
+        401,
+        "A valid token is required",
+        "The request carries no bearer token, or one that is malformed, expired, or not ours. The answer is "
+        "the same for each, so that it helps nobody to guess.",
+        "Send `Authorization: Bearer <token>` with a current token; sign in again if it may have expired. On "
+        "your own machine, `MOCK_AUTH=True` works without tokens.",
+    ),
+    "forbidden": ProblemPage(
+        403,
+        "This is not allowed",
+        "The token is valid, but the request asks for something its user may not do: often a `user_id` "
+        "that is not the token's user.",
+        "Leave `user_id` out (the token says who you are), or sign in as that user.",
+    ),
+    "not-found": ProblemPage(
+        404,
+        "There is nothing here",
+        "The address, or the object it names, does not exist for you: it was deleted, never existed, or "
+        "belongs to somebody else. The three look the same on purpose.",
+        "Check the id and the path. The API reference at `/docs` lists every address.",
+    ),
+    "method-not-allowed": ProblemPage(
+        405,
+        "This address does not answer this method",
+        "The path exists, but not with the HTTP method that was used.",
+        "The `Allow` header of the answer lists the methods it does answer.",
+    ),
+    "conflict": ProblemPage(
+        409,
+        "The object's state does not allow this",
+        "The request is well formed, but it contradicts what is stored: capturing into an archived space, or "
+        "lowering an engagement level, which only ever rises.",
+        "Read `detail`, fetch the object, and decide again from its present state.",
+    ),
+    "too-large": ProblemPage(
+        413,
+        "The request is too large",
+        "A request may have 8 MiB. Nothing of it was read.",
+        "Send fewer or shorter items: split a batch, or cut the text.",
+    ),
+    "validation-error": ProblemPage(
+        422,
+        "A field is missing or wrong",
+        "The request was read, but at least one field is not what it may be. Nothing was saved.",
+        "`errors` names each field and its fault; `/docs` lists what is allowed. Correct it before you send "
+        "it again: the same request fails again.",
+    ),
+    "rate-limited": ProblemPage(
+        429,
+        "Too many requests",
+        "More requests came in this minute than the limit of this route allows.",
+        "Wait as many seconds as `Retry-After` says. To capture much at once, send a batch.",
+    ),
+    "http-error": ProblemPage(
+        400,
+        "The request was refused",
+        "The server refused the request for a reason that has no page of its own; `status` and "
+        "`detail` say which.",
+        "Read `detail`. If it does not help, report it with the `request_id`.",
+    ),
+    "internal-error": ProblemPage(
+        500,
+        "Something went wrong on our side",
+        "Misir met something it did not foresee. Nothing of this request was saved.",
+        "Send it again later. If it happens again, report the `request_id`: the log of the server has the "
+        "cause.",
+    ),
+    "settings": ProblemPage(
+        500,
+        "A setting is wrong",
+        "An environment variable, or a line of `.env`, has a value that Misir cannot use, so it does not "
+        "start.",
+        "The message names the setting and what it may be. Correct it and start again.",
+    ),
+    "unavailable": ProblemPage(
+        503,
+        "Something Misir needs is not there right now",
+        "The database or another service does not answer. Misir keeps trying on its own.",
+        "Send the request again after `Retry-After` seconds. `/health/ready` says what is missing.",
+    ),
+    "database-unavailable": ProblemPage(
+        503,
+        "The database cannot be used",
+        "Misir cannot reach its database, or cannot start the one in its data directory.",
+        "Check `DATABASE_URL` and that the server runs; for the embedded database, that `MISIR_DATA_DIR` is "
+        "writable and its disk is not full. `detail` says which it was.",
+    ),
+    "model-unavailable": ProblemPage(
+        503,
+        "The embedding model is missing",
+        "The configured model cannot be loaded, so texts cannot be placed by meaning. Search by "
+        "words still works.",
+        "Check `EMBEDDING_MODEL`: a name that can be downloaded, a directory that exists, or an address that "
+        "answers. Misir tries again by itself.",
+    ),
+    "model-mismatch": ProblemPage(
+        503,
+        "This library was made with another model",
+        "Vectors of two models cannot be compared, so Misir does not mix them.",
+        "Set `EMBEDDING_MODEL` back to the model that `detail` names, or start a new library with another "
+        "`MISIR_DATA_DIR` or database.",
+    ),
+    "migration-locked": ProblemPage(
+        503,
+        "Another migration is running",
+        "Two migrations of one database would disturb each other, so the second one gave up waiting.",
+        "Wait until the other is done, then run `misir migrate` again: repeating it is safe.",
+    ),
+    "migration-refused": ProblemPage(
+        500,
+        "The login may not change the schema",
+        "Migrations create tables and roles, and the database login that was used may not do that.",
+        "Set `DATABASE_MIGRATE_URL` to a login that owns the schema, then run `misir migrate`.",
+    ),
+}

@@ -1,0 +1,166 @@
+"""The pages in Chromium: keyboard, no script, narrow, light and dark, under the strict policy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = [
+    "/",
+    "/?q=flour+water",
+    "/?q=zzqx+vvkw",
+    "/docs",
+    "/docs#post-api-v1-capture",
+    "/problems/model-mismatch",
+]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, complaints: list[str], request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A fresh profile; what the console says (policy violations among it) must stay nothing."""
+    context = browser.new_context(**getattr(request, "param", {}))
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def serious(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in {"serious", "critical"}
+    ]
+
+
+LOOKS = [
+    {"color_scheme": scheme, "viewport": {"width": width, "height": 800}}
+    for scheme in ("light", "dark")
+    for width in (1200, 360)
+]
+
+
+@pytest.mark.parametrize(
+    "page", LOOKS, indirect=True, ids=lambda p: f"{p['color_scheme']}-{p['viewport']['width']}"
+)
+def test_every_page_is_accessible_and_fits(page: Page, library: str) -> None:
+    for path in PAGES:
+        page.goto(library + path)
+        assert serious(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+
+
+@pytest.mark.parametrize("page", LOOKS[:1] + LOOKS[3:], indirect=True, ids=["light", "dark-phone"])
+def test_so_are_the_states_without_data(
+    page: Page, empty: str, unread: str, signed_out: str, down: str
+) -> None:
+    for base in (empty, unread, signed_out, down):
+        page.goto(base + "/")
+        assert serious(page) == [], base
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), base
+    assert page.get_by_text("Not available").is_visible()
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True, ids=["no-script"])
+def test_search_works_without_a_script(page: Page, library: str) -> None:
+    page.goto(library + "/")
+    page.get_by_label("Search what you have read").fill("nap for attention")
+    page.get_by_label("Look in").select_option("Sleep")
+    page.get_by_role("button", name="Search").click()
+    assert page.locator(".hit h3").first.inner_text() == "What a short nap does"
+    assert page.get_by_label("Search what you have read").input_value() == "nap for attention"
+    page.goto(library + "/docs")
+    assert page.get_by_label("Filter routes").is_hidden()
+    page.locator("#get-api-v1-search > summary").click()
+    assert page.locator("#get-api-v1-search pre").is_visible()
+
+
+def test_search_works_with_the_keyboard_alone(page: Page, library: str) -> None:
+    page.goto(library + "/")
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").get_attribute("name") == "q"
+    assert page.locator(":focus").evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    page.keyboard.type("caffeine")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=caffeine*")
+    assert page.locator(".hit h3").first.inner_text() == "Caffeine and the night"
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.locator(":focus").get_attribute("href") == "https://example.org/caffeine":
+            break
+    else:
+        pytest.fail("the first result cannot be reached with Tab")
+
+
+def test_slash_goes_to_the_search_box(page: Page, library: str) -> None:
+    page.goto(library + "/?q=nap")
+    page.keyboard.press("/")
+    assert page.locator(":focus").get_attribute("name") == "q"
+    page.keyboard.type("a/b")
+    assert page.locator(":focus").input_value() == "a/b"
+
+
+def test_attacks_stay_text(page: Page, library: str) -> None:
+    page.goto(
+        library + "/?q=flour%3Cimg+src%3Dx+onerror%3Dalert(1)%3E%22%3E%3Cscript%3Ealert(2)%3C%2Fscript%3E"
+    )
+    assert "<script>" in page.locator(".hits").inner_text()
+    assert page.locator("main script, main img, main b").count() == 0
+    assert page.title() != "owned"
+    addresses = page.eval_on_selector_all("a", "links => links.map(link => link.protocol)")
+    assert set(addresses) <= {"http:", "https:"}
+
+
+def test_nothing_is_asked_of_anybody_else(page: Page, library: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in PAGES:
+        page.goto(library + path)
+    assert all(url.startswith(library) for url in asked)
+
+
+def test_the_reference_opens_what_is_linked_and_filters(page: Page, library: str) -> None:
+    page.goto(library + "/docs#get-api-v1-search")
+    assert page.locator("#get-api-v1-search pre").is_visible()
+    page.locator("#get-api-v1-search a", has_text="SearchAnswer").click()
+    assert page.locator("#object-SearchAnswer table").is_visible()
+    page.get_by_label("Filter routes").fill("post capture")
+    shown = page.locator("[data-find]:visible")
+    assert shown.count() > 0
+    assert "POST /api/v1/capture" in shown.first.get_attribute("data-find")
+    assert page.locator("#get-api-v1-search").is_hidden()
