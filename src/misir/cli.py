@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -29,10 +28,10 @@ from misir.embed.models import resolve_model
 from misir.errors import MisirError, invalid
 from misir.plumbing.migrate import migrate as migrate_database
 from misir.plumbing.migrate import shipped_migrations
-from misir.resources import Resources, build_resources
+from misir.resources import Resources
 from misir.search.find import search as search_library
 from misir.search.schemas import Mode, SearchAnswer, SearchRequest
-from misir.serve import Plan, attached, configure, load_with_progress, serve, steps
+from misir.serve import Plan, attached, configure, load_with_progress, opened, serve, steps
 from misir.settings import Settings
 from misir.sources import read_source
 from misir.spaces import views
@@ -352,23 +351,11 @@ def run(
     settings = configure(is_local=False, data_dir=data_dir)
 
     async def with_resources() -> T:
-        async with _opened(settings) as res:
+        async with opened(settings) as res:
             return await work(res, user or settings.mock_user_id)
 
     with attached(settings):
         return asyncio.run(with_resources())
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Resources]:
-    res = build_resources(settings)
-    await res.start()
-    try:
-        if res.database.problem is not None:
-            raise res.database.problem
-        yield res
-    finally:
-        await res.close()
 
 
 def _checked(model: type[M], **fields: Any) -> M:

@@ -10,8 +10,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from misir.demo import Client, Interrupted, load_demo, read_documents
 from misir.errors import MisirError
 from misir.plumbing.data_dir import lock
 from misir.plumbing.supervisor import Attachment, attach_sync
-from misir.resources import build_resources
+from misir.resources import Resources, build_resources
 from misir.settings import Settings, load_settings
 
 APP = "misir.app:app_from_environment"
@@ -120,12 +120,29 @@ def attached(settings: Settings) -> Iterator[Attachment | None]:
 
 async def check_database(settings: Settings) -> None:
     """Raise what no waiting will cure. A server of somebody else's may still come up: that is no reason."""
+    try:
+        async with opened(settings):
+            pass
+    except MisirError as problem:
+        if not settings.DATABASE_URL or problem.slug == "model-mismatch":
+            raise
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Resources]:
+    """Misir in this process, as a server's worker holds it. Raises MisirError where it would answer 503."""
     res = build_resources(settings)
-    await res.start()
-    problem = res.database.problem
-    await res.close()
-    if problem is not None and (not settings.DATABASE_URL or problem.slug == "model-mismatch"):
-        raise problem
+    logging.disable(logging.CRITICAL)  # what the log would say of the start, the sentence says
+    try:
+        await res.start()
+    finally:
+        logging.disable(logging.NOTSET)
+    try:
+        if res.database.problem is not None:
+            raise res.database.problem
+        yield res
+    finally:
+        await res.close()
 
 
 def _run(plan: Plan, listener: socket.socket, is_over: threading.Event) -> None:
@@ -236,5 +253,6 @@ def load_with_progress(client: Client, limit: int | None = None) -> int:
     """How many of the demo's documents were new."""
     documents = read_documents()[:limit]
     loaded = load_demo(client, documents)
-    bar = track(loaded, "Loading the demo library", total=len(documents), console=steps, transient=True)
-    return sum(bar)
+    is_seen = steps.is_terminal
+    title = "Loading the demo library"
+    return sum(track(loaded, title, len(documents), console=steps, transient=True, disable=not is_seen))

@@ -100,11 +100,13 @@ class House:
     def _is_ours(self, entry: Path) -> bool:
         here = str(self.data).encode()
         try:
-            return here in (entry / "cmdline").read_bytes() or os.fsencode((entry / "cwd").readlink()).startswith(
-                here
-            )
+            return here in (entry / "cmdline").read_bytes() or os.fsencode(
+                (entry / "cwd").readlink()
+            ).startswith(here)
         except OSError:
             return False
+
+    wait_until = staticmethod(wait_until)
 
     def leave(self) -> None:
         for server in self._servers:

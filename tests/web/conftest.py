@@ -42,7 +42,7 @@ HOSTILE = [
     ),
     (
         "file:///home/me/flour.pdf",
-        "A flour file that must not be a link",
+        "A flour file, not a link",
         "Flour, and paths of this computer.",
     ),
 ]

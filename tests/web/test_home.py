@@ -13,7 +13,8 @@ def test_programs_get_facts_and_browsers_a_page(library: str, html: Html) -> Non
     page = html(library + "/")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "orientation engine" in page.text
-    assert program.headers["vary"] == page.headers["vary"] == "Accept"
+    for answer in (program, page):
+        assert "Accept" in answer.headers["vary"].split(", ")
     assert httpx.head(library + "/").status_code == 200
 
 
@@ -30,7 +31,7 @@ def test_it_shows_health_and_what_it_holds(library: str, html: Html) -> None:
     page = html(library + "/").text
     assert "<strong>Yes.</strong>" in page
     assert page.count("Working") == 2
-    assert "5 artifacts in 2 spaces" in page
+    assert "6 artifacts in 2 spaces" in page
     for link in ("/docs", "/api/v1/openapi.json", "/health/ready"):
         assert f'href="{link}"' in page
 
@@ -60,7 +61,7 @@ def test_nothing_found_says_where_was_looked(library: str, html: Html) -> None:
     page = html(library + "/", q="zzqx vvkw qqjj")
     assert page.status_code == 200
     assert "Nothing found for “zzqx vvkw qqjj”" in page.text
-    assert "5 artifacts searched" in page.text
+    assert "6 artifacts searched" in page.text
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,8 @@ def test_markup_in_titles_texts_and_questions_stays_text(library: str, html: Htm
     assert "<script>document" not in page
     assert "<img src=x" not in page
     assert "&lt;script&gt;document" in page
-    assert 'href="javascript' not in page
+    assert "A flour file, not a link" in page
+    assert 'href="file' not in page
 
 
 def test_static_files_are_kept_by_address(library: str) -> None:

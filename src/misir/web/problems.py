@@ -134,4 +134,36 @@ PROBLEMS: Final = {
         "Migrations create tables and roles, and the database login that was used may not do that.",
         "Set `DATABASE_MIGRATE_URL` to a login that owns the schema, then run `misir migrate`.",
     ),
+    "no-login": ProblemPage(
+        500,
+        "There is no login that may migrate",
+        "Migrations need a login that owns the schema, and none is configured. The one of `DATABASE_URL` is "
+        "meant for the app only.",
+        "Set `DATABASE_MIGRATE_URL`, then run the command again.",
+    ),
+    "no-port": ProblemPage(
+        409,
+        "Misir cannot listen there",
+        "The address or port that Misir should serve is in use, or this user may not open it.",
+        "End what uses it, or choose another with `--host` and `--port`.",
+    ),
+    "not-local": ProblemPage(
+        409,
+        "This database is not for local use",
+        "`--local` lets everyone in who reaches the machine, so it only serves a database of its own.",
+        "Unset `DATABASE_URL`, or leave `--local` out and sign in with tokens.",
+    ),
+    "no-server": ProblemPage(
+        503,
+        "No Misir answers at this address",
+        "A command of `misir` talks to a running server, and found none.",
+        "Start one with `misir serve --local`, or name the address of yours.",
+    ),
+    "refused": ProblemPage(
+        400,
+        "The server refused what the command sent",
+        "A command of `misir` sent something that its server would not take; `detail` is the server's "
+        "own reason.",
+        "Read `detail`, and check that the address is that of a Misir of the same version.",
+    ),
 }
