@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -79,7 +80,8 @@ def serve(settings: Settings, plan: Plan) -> None:
         asyncio.run(check_database(settings))
         guide = Guide(settings, plan, address_of(listener))
         with guide.running():
-            _run(plan, listener, guide.is_over)
+            _run(plan, listener)
+            listener.close()  # or the guide's last request would wait for a worker that is gone
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -145,14 +147,13 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
         await res.close()
 
 
-def _run(plan: Plan, listener: socket.socket, is_over: threading.Event) -> None:
+def _run(plan: Plan, listener: socket.socket) -> None:
     if plan.workers > 1:
-        _run_many(plan, listener)
+        uvicorn.run(fd=listener.fileno(), **_options(plan))
         return
-    server = uvicorn.Server(_config(plan))
+    server = uvicorn.Server(uvicorn.Config(**_options(plan)))
 
     def stop(*_: object) -> None:
-        is_over.set()
         server.should_exit = True
 
     # uvicorn's own handlers replace these while it serves, and raise the signal again when it is done.
@@ -161,27 +162,15 @@ def _run(plan: Plan, listener: socket.socket, is_over: threading.Event) -> None:
     server.run(sockets=[listener])
 
 
-def _config(plan: Plan) -> uvicorn.Config:
-    return uvicorn.Config(
-        APP,
-        factory=True,
-        workers=plan.workers,
-        log_config=None,
-        access_log=False,  # our own middleware logs one line a request
-        timeout_graceful_shutdown=GRACE_S,
-    )
-
-
-def _run_many(plan: Plan, listener: socket.socket) -> None:
-    uvicorn.run(
-        APP,
-        factory=True,
-        fd=listener.fileno(),
-        workers=plan.workers,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
+def _options(plan: Plan) -> dict[str, Any]:
+    return {
+        "app": APP,
+        "factory": True,
+        "workers": plan.workers,
+        "log_config": None,
+        "access_log": False,  # our own middleware logs one line a request
+        "timeout_graceful_shutdown": GRACE_S,
+    }
 
 
 @dataclass
@@ -212,7 +201,8 @@ class Guide:
         except Interrupted:
             return
         except MisirError as error:
-            steps.print(f"misir: The demo library is incomplete: {error.detail}")
+            if not self.is_over.wait(GRACE_S):  # a server that goes down refuses, too: that is no news
+                steps.print(f"misir: The demo library is incomplete: {error.detail}", soft_wrap=True)
 
     def _comes_up(self) -> bool:
         deadline = time.monotonic() + UP_WITHIN_S

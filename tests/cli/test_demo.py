@@ -65,12 +65,14 @@ def test_a_server_killed_while_it_loads_finishes_when_it_starts_again(house: Any
     assert httpx.get(f"{again.url}/api/v1/spaces", timeout=30).json()["count"] == 1
 
 
-def test_a_signal_stops_the_load_at_once(house: Any) -> None:
-    server = house.serve()
+@pytest.mark.parametrize("n_workers", ["1", "2"])
+def test_a_signal_stops_the_load_at_once(house: Any, n_workers: str) -> None:
+    server = house.serve("--workers", n_workers)
     house.wait_until(lambda: server.count_artifacts() > 0, "the first document")
     assert server.end(signal.SIGINT) == 0
     assert house.processes() == set()
     assert "Traceback" not in server.said
+    assert "incomplete" not in server.said
     assert not (house.data / "demo.done").exists()
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.xdist_group("demo")  # one load of the library, not one per xdist worker
+
 QUESTIONS = json.loads(Path(__file__).with_name("demo_questions.json").read_text())
 NAMES = {
     "csv": "csv",

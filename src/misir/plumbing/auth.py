@@ -1,39 +1,317 @@
-"""Who is asking. Identity comes from the bearer token only; MOCK_AUTH=True makes everyone the local user."""
+"""Who is asking. Identity comes from the bearer token only; MOCK_AUTH=True makes everyone the local user.
+
+Every refusal is the same 401 for the caller; its reason is for the log.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import re
+import time
 import uuid
-from typing import Protocol
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
-from misir.errors import forbidden, unauthorized, unavailable
+import httpx
+import jwt
+from starlette.requests import HTTPConnection
 
-_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2})")
+from misir.errors import MisirError, forbidden, unauthorized, unavailable
+from misir.plumbing.client_ip import is_loopback_peer
+from misir.plumbing.jwks import ALGORITHMS, MAX_KID, KeySet, KeysUnavailableError
+
+log = logging.getLogger(__name__)
+
+MAX_TOKEN: Final = 8192
+LEEWAY_S: Final = 30
+AUDIENCE: Final = ROLE = "authenticated"
+REMEMBER_S: Final = 60.0
+"""How long a verified token is taken at its word, its own end permitting."""
+
+MAX_REMEMBERED: Final = 10_000
+REMOTE_TIMEOUT_S: Final = 3.0
+
+_BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+READ, WRITE, ADMIN = "read", "write", "admin"
+ALL_SCOPES = frozenset({READ, WRITE, ADMIN})
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who a request comes from. `scopes` of read, write, admin; `is_admin`: may act on other users' data."""
+
+    user_id: uuid.UUID
+    scopes: frozenset[str] = ALL_SCOPES
+    is_admin: bool = False
+
+
+class RefusedError(Exception):
+    """A token that is not accepted; the argument is the reason, for the log."""
 
 
 class Verifier(Protocol):
-    """Turns the Authorization header into a user, or raises 401 (refused) or 503 (cannot tell)."""
+    """Turns a request's token into a principal, or raises MisirError 401 (refused) or 503 (cannot tell)."""
 
-    async def verify(self, authorization: str | None) -> uuid.UUID: ...
+    async def verify(self, request: HTTPConnection) -> Principal: ...
+
+    def purge(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+
+def bearer_of(request: HTTPConnection) -> str:
+    """The token of the one Authorization header. Raises RefusedError where there is none, or more."""
+    sent = request.headers.getlist("authorization")
+    match = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
+    if match is None:
+        raise RefusedError("no bearer token")
+    if len(match[1]) > MAX_TOKEN:
+        raise RefusedError("token too long")
+    return match[1]
 
 
 class LocalUser:
-    """MOCK_AUTH=True: one user, whatever the request says."""
+    """MOCK_AUTH=True: one user, whatever the request says, for callers on this machine."""
 
-    def __init__(self, user_id: uuid.UUID) -> None:
-        self.user_id = user_id
+    def __init__(self, user_id: uuid.UUID, *, is_remote_allowed: bool) -> None:
+        self.principal = Principal(user_id)
+        self.is_remote_allowed = is_remote_allowed
 
-    async def verify(self, authorization: str | None) -> uuid.UUID:  # noqa: ARG002 - ignored on purpose
-        return self.user_id
+    async def verify(self, request: HTTPConnection) -> Principal:
+        if not self.is_remote_allowed and not is_loopback_peer(request.scope):
+            raise forbidden(
+                "This server runs with MOCK_AUTH=True and answers callers on its own machine only: sign-in is "
+                "off. Set MOCK_AUTH=False and SUPABASE_URL, or MOCK_AUTH_ALLOW_REMOTE=True if you mean it."
+            )
+        return self.principal
+
+    def purge(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
 
 
 class NoProvider:
     """MOCK_AUTH=False and nobody to ask: nothing is 401, a well-formed token is 503."""
 
-    async def verify(self, authorization: str | None) -> uuid.UUID:
-        if authorization is None or not _BEARER.fullmatch(authorization):
-            raise unauthorized()
+    async def verify(self, request: HTTPConnection) -> Principal:
+        try:
+            read_header(bearer_of(request))
+        except RefusedError as reason:
+            raise refuse(reason) from None
         raise unavailable("There is no identity provider configured: set SUPABASE_URL.", retry_after_s=60)
+
+    def purge(self) -> None:
+        pass
+
+    async def aclose(self) -> None:
+        pass
+
+
+def refuse(reason: RefusedError) -> MisirError:
+    log.info("token refused: %s", reason)
+    return unauthorized()
+
+
+class _Remembered:
+    """Verified tokens by SHA-256, for REMEMBER_S or until they end, the oldest forgotten first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    def get(self, token: str) -> Principal | None:
+        found = self._known.get(_fingerprint(token))
+        return found[0] if found is not None and self._clock() < found[1] else None
+
+    def put(self, token: str, principal: Principal, expires_at: float) -> None:
+        self._known[_fingerprint(token)] = (principal, min(expires_at, self._clock() + REMEMBER_S))
+        while len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
+
+    def clear(self) -> None:
+        self._known.clear()
+
+
+def _fingerprint(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a token must say, besides being signed."""
+
+    issuer: str
+    allows_anonymous: bool = False
+
+
+class SupabaseTokens:
+    """Tokens signed with the project's own keys: ES256 or RS256 by JWKS, or HS256 by the shared secret.
+
+    Order: size and shape, header, key, signature and claims; nothing of a token is believed before that.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        *,
+        keys: KeySet | None = None,
+        secret: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if (keys is None) == (secret is None):
+            raise ValueError("either public keys or a shared secret, never both")
+        self._rules, self._keys, self._secret = rules, keys, secret
+        self._remembered = _Remembered(clock)
+
+    async def verify(self, request: HTTPConnection) -> Principal:
+        try:
+            token = bearer_of(request)
+            return self._remembered.get(token) or await self._verify_new(token)
+        except RefusedError as reason:
+            raise refuse(reason) from None
+        except KeysUnavailableError:
+            raise unavailable("The identity provider's keys cannot be fetched: try again in a moment.") from None
+
+    async def _verify_new(self, token: str) -> Principal:
+        header = read_header(token)
+        algorithm, key = await self._key_for(header)
+        claims = check_claims(decode(token, key, algorithm, self._rules), self._rules)
+        principal = principal_of(claims)
+        self._remembered.put(token, principal, claims["exp"] + LEEWAY_S)
+        return principal
+
+    async def _key_for(self, header: dict[str, Any]) -> tuple[str, Any]:
+        """The key this token names, if it is of the algorithm this token names."""
+        if self._keys is None:
+            if header["alg"] != "HS256":
+                raise RefusedError("algorithm")
+            return "HS256", self._secret
+        if header["alg"] not in ALGORITHMS or not isinstance(header.get("kid"), str):
+            raise RefusedError("algorithm or key id")
+        if not 0 < len(header["kid"]) <= MAX_KID:
+            raise RefusedError("key id")
+        key = await self._keys.find(header["kid"])
+        if key is None or key.algorithm != header["alg"]:
+            raise RefusedError("unknown key")
+        return key.algorithm, key.key
+
+    def purge(self) -> None:
+        """Forget keys and verified tokens: after a key was revoked."""
+        self._remembered.clear()
+        if self._keys is not None:
+            self._keys.purge()
+
+    async def aclose(self) -> None:
+        if self._keys is not None:
+            await self._keys.aclose()
+
+
+class RemoteCheck:
+    """HS256 projects whose secret stays with Supabase: its auth server is asked, and believed for a minute."""
+
+    def __init__(
+        self, rules: Rules, base_url: str, api_key: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._rules, self._clock = rules, clock
+        self._url = f"{base_url}/auth/v1/user"
+        self._remembered = _Remembered(clock)
+        self._http = httpx.AsyncClient(
+            timeout=REMOTE_TIMEOUT_S, trust_env=False, follow_redirects=False, headers={"apikey": api_key}
+        )
+
+    async def verify(self, request: HTTPConnection) -> Principal:
+        try:
+            token = bearer_of(request)
+            return self._remembered.get(token) or await self._ask(token)
+        except RefusedError as reason:
+            raise refuse(reason) from None
+
+    async def _ask(self, token: str) -> Principal:
+        """What cannot be accepted is refused here, so that hostile tokens cost the auth server nothing."""
+        if read_header(token)["alg"] != "HS256":
+            raise RefusedError("algorithm")
+        claims = check_claims(decode(token, None, "HS256", self._rules), self._rules)
+        try:
+            answer = await self._http.get(self._url, headers={"Authorization": f"Bearer {token}"})
+        except httpx.HTTPError:
+            raise unavailable("The identity provider does not answer: try again in a moment.") from None
+        if answer.status_code in {401, 403, 404}:
+            raise RefusedError("the auth server said no")
+        if answer.status_code != 200 or answer.json().get("id") != claims["sub"]:
+            raise unavailable("The identity provider gave no usable answer: try again in a moment.")
+        principal = principal_of(claims)
+        self._remembered.put(token, principal, claims["exp"] + LEEWAY_S)
+        return principal
+
+    def purge(self) -> None:
+        self._remembered.clear()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+
+def read_header(token: str) -> dict[str, Any]:
+    """The token's header, which decides nothing by itself: no key, no address in it is ever used."""
+    if not _JWT.fullmatch(token):
+        raise RefusedError("shape")
+    try:
+        header = jwt.get_unverified_header(token)
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise RefusedError(f"header: {type(error).__name__}") from None
+    if not isinstance(header.get("alg"), str) or "crit" in header or header.get("b64") is not None:
+        raise RefusedError("header")
+    return header
+
+
+def decode(token: str, key: Any, algorithm: str, rules: Rules) -> dict[str, Any]:
+    """The claims, once signature, issuer, audience and times hold. Without a key only the claims are checked."""
+    required = ["exp", "iat", "sub", "role", "aud", "iss"]
+    options: Any = {"require": required, "strict_aud": True, "verify_signature": key is not None}
+    if key is None:
+        options |= dict.fromkeys(("verify_exp", "verify_iat", "verify_aud", "verify_iss", "verify_nbf"), True)
+    try:
+        return jwt.decode(
+            token,
+            key or "",
+            algorithms=[algorithm],
+            audience=AUDIENCE,
+            issuer=rules.issuer,
+            leeway=LEEWAY_S,
+            options=options,
+        )
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise RefusedError(type(error).__name__) from None
+
+
+def check_claims(claims: dict[str, Any], rules: Rules) -> dict[str, Any]:
+    """Numbers are numbers, the role is a signed-in user's, the subject is a UUID in its one spelling."""
+    if not all(type(claims[name]) in {int, float} for name in ("exp", "iat")):
+        raise RefusedError("times")
+    if claims["role"] != ROLE:
+        raise RefusedError("role")
+    if claims.get("is_anonymous") not in {None, False} and not rules.allows_anonymous:
+        raise RefusedError("anonymous")
+    try:
+        is_canonical = str(uuid.UUID(claims["sub"])) == claims["sub"]
+    except (ValueError, AttributeError, TypeError):
+        is_canonical = False
+    if not is_canonical:
+        raise RefusedError("subject")
+    return claims
+
+
+def principal_of(claims: dict[str, Any]) -> Principal:
+    """app_metadata is the server's to write, never the user's: role admin there makes an administrator."""
+    metadata = claims.get("app_metadata")
+    is_admin = isinstance(metadata, dict) and metadata.get("role") == "admin"
+    return Principal(uuid.UUID(claims["sub"]), ALL_SCOPES, is_admin)
 
 
 def check_same_user(me: uuid.UUID, claimed: str | None) -> None:
