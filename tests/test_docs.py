@@ -14,10 +14,12 @@ from fastapi import FastAPI
 
 from misir import cli
 from misir.app import create_app
-from misir.embed.calibration import Calibration
+from misir.embed.calibration import CALIBRATIONS, UNMEASURED, Calibration
+from misir.embed.models import MINILM, NOMIC
 from misir.orient.config import EngineConfig
 from misir.plumbing.migrate import MIGRATIONS, VECTOR_COLUMNS
 from misir.settings import Settings
+from misir.web import pages, system
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -28,7 +30,7 @@ SQL = "\n".join(path.read_text("utf-8") for path in sorted(MIGRATIONS.glob("*.sq
 _FENCE = re.compile(r"^ *(```+).*?^ *\1 *$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#* *$", re.MULTILINE)
-_CURL_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1):\d+(/[^\s'\"`?]*)?")
+_CURL_URL = re.compile(r"https?://(?:localhost|127\.0\.0\.1):\d+(/[^\s'\"`?#]*)?")
 
 
 def read(*parts: str) -> str:
@@ -46,8 +48,8 @@ def app() -> FastAPI:
 
 def paths_of(app: FastAPI) -> list[str]:
     """Every address the app answers, the pages included."""
-    nested = [getattr(route, "path", "") for route in app.routes]
-    return sorted({*nested, *app.openapi()["paths"]} - {""})
+    own = [*app.routes, *system.router.routes, *pages.router.routes]
+    return sorted({*(getattr(route, "path", "") for route in own), *app.openapi()["paths"]} - {""})
 
 
 def anchors(path: Path) -> set[str]:
@@ -164,7 +166,7 @@ def test_the_curl_lines_lead_somewhere(app: FastAPI) -> None:
     patterns = [re.compile(re.sub(r"\\\{[^}]*\}", "[^/]+", re.escape(path))) for path in paths_of(app)]
     for path in MARKDOWN:
         for address in _CURL_URL.findall(path.read_text("utf-8")):
-            assert address in {"", "/v1"} or any(one.fullmatch(address) for one in patterns), (
+            assert address in {"", "/v1", "/…"} or any(one.fullmatch(address) for one in patterns), (
                 f"{name_of(path)} names {address}, which no route answers"
             )
     assert len(_CURL_URL.findall(read("README.md"))) >= 3
@@ -192,13 +194,16 @@ def test_every_number_of_the_engine_is_documented(name: str) -> None:
     assert f"`{name}`" in text, f"docs/maths.md does not name {name}"
     value = getattr(EngineConfig(), name)
     shown = {str(value), f"{value:g}", f"{value:,}", f"{value:.2f}"}
-    near = [line for line in text.splitlines() if f"`{name}`" in line]
-    assert any(one in line for line in near for one in shown), f"docs/maths.md gives {name} another default"
+    after = re.findall(rf"`{name}`([^`]{{0,20}})", " ".join(text.split()))
+    assert any(one in said for said in after for one in shown), f"docs/maths.md gives {name} another default"
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Calibration)])
 def test_every_number_of_a_model_is_documented(name: str) -> None:
-    assert f"`{name}`" in read("docs", "maths.md")
+    line = next(line for line in read("docs", "maths.md").splitlines() if f"`{name}`" in line)
+    documented = [float(cell) for cell in line.split("|")[-4:-1]]
+    known = [CALIBRATIONS[MINILM.id], CALIBRATIONS[NOMIC.id], UNMEASURED]
+    assert documented == [getattr(calibration, name) for calibration in known]
 
 
 # ---- the documents themselves --------------------------------------------------------------------

@@ -134,7 +134,9 @@ def test_without_mock_auth_everything_is_401_or_503(run_app: Callable[..., httpx
         assert client.get("/api/v1/capture", headers={"Authorization": odd}).json() | {
             "request_id": ""
         } == refused.json() | {"request_id": ""}
-    no_provider = client.get("/api/v1/capture", headers={"Authorization": "Bearer aaaa.bbbb.cccc"})
+    no_provider = client.get(
+        "/api/v1/capture", headers={"Authorization": "Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}
+    )
     assert_problem(no_provider, 503, "unavailable")
 
 

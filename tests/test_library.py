@@ -241,3 +241,52 @@ def test_nothing_is_written_to_an_archived_space(
     assert sea_and_wood.patch(f"/api/v1/artifacts/{page}", json={"title": "x"}).status_code == 409
     assert sea_and_wood.get("/api/v1/spaces").json()["spaces"] == []
     assert sea_and_wood.get("/api/v1/spaces", params={"archived": True}).json()["count"] == 1
+
+
+def test_a_page_that_left_with_its_text_stays_away_when_its_old_topic_is_rebuilt(
+    sea_and_wood: httpx.Client,
+) -> None:
+    put(sea_and_wood, "page", "sea")
+    other = put(sea_and_wood, "other", "sea sea")
+    page = {"space_id": 1, "url": "https://n.example/page", "title": "page", "content": "wood"}
+    assert (
+        sea_and_wood.post("/api/v1/capture", json=page).json()["subspace_id"]
+        == topic(sea_and_wood, "Wood")["id"]
+    )
+    sea_and_wood.delete(f"/api/v1/artifacts/{other}")
+    assert {name: topic(sea_and_wood, name)["artifact_count"] for name in ("Sea", "Wood")} == {
+        "Sea": 0,
+        "Wood": 1,
+    }
+
+
+def test_a_page_taken_out_of_every_topic_stays_out(sea_and_wood: httpx.Client) -> None:
+    page = put(sea_and_wood, "wave", "sea")
+    sea_and_wood.patch(f"/api/v1/artifacts/{page}", json={"subspace_id": None})
+    visit = {"space_id": 1, "url": "https://n.example/wave", "title": "wave", "content": "sea sea"}
+    for _ in range(2):
+        answer = sea_and_wood.post("/api/v1/capture", json=visit | {"dwell_time_ms": 5000}).json()
+        assert (answer["subspace_id"], answer["assigned_by"]) == (None, "user")
+
+
+def test_a_visit_that_does_not_say_what_the_page_is_changes_nothing_of_it(sea_and_wood: httpx.Client) -> None:
+    page = put(sea_and_wood, "paper", "sea " * 400, content_source="pdf")
+    visit = {"space_id": 1, "url": "https://n.example/paper", "title": "paper", "dwell_time_ms": 60_000}
+    assert sea_and_wood.post("/api/v1/capture", json=visit).json()["reading_depth"] == pytest.approx(
+        0.6 * 60 / 150
+    )
+    detail = sea_and_wood.get(f"/api/v1/artifacts/{page}").json()
+    assert (detail["content_source"], detail["word_count"]) == ("pdf", 400)
+
+
+def test_an_edited_text_changes_how_the_page_fits(sea_and_wood: httpx.Client) -> None:
+    page = put(sea_and_wood, "page", "sea")
+    assert sea_and_wood.patch(f"/api/v1/artifacts/{page}", json={"content": "wood sea"}).json()["fit"] < 0.5
+    assert sea_and_wood.get(f"/api/v1/artifacts/{page}").json()["similarity"] == pytest.approx(
+        0.5**0.5, abs=0.05
+    )
+
+
+def test_head_is_get_without_the_body(sea_and_wood: httpx.Client) -> None:
+    answer = sea_and_wood.head("/api/v1/spaces")
+    assert (answer.status_code, answer.content) == (200, b"")

@@ -146,7 +146,7 @@ def test_definer_functions_are_the_known_ones_with_a_pinned_path(owner: psycopg.
         "select p.proname, p.proowner::regrole::text, p.proconfig from pg_proc p "
         "where p.pronamespace = 'misir'::regnamespace and p.prosecdef"
     ).fetchall()
-    assert rows == [("keyword_hits", "misir_search", ["search_path=pg_catalog, pg_temp"])]
+    assert rows == [("keyword_hits", "misir_definer", ["search_path=pg_catalog, pg_temp"])]
 
 
 def test_no_role_of_the_data_api_may_write(owner: psycopg.Connection[Any]) -> None:

@@ -46,7 +46,7 @@ def test_the_statement_names_its_user(body: bytes) -> None:
     tables = (
         set(re.findall(rb"misir\.(\w+)", body))
         - SYSTEM
-        - {b"keyword_hits", b"engagement_level", b"marker_source"}
+        - {b"keyword_hits", b"find_api_key", b"engagement_level", b"marker_source"}
     )
     assert not tables or b"%(user_id)s" in body or b"nextval" in body
 

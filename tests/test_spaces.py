@@ -118,7 +118,7 @@ def test_an_absent_space_is_404(api: httpx.Client, path: str) -> None:
 
 def test_figures_of_a_space_follow_its_captures(api: httpx.Client) -> None:
     space = make(api, name="S", subspaces=[{"name": "Whales", "markers": ["whale", "whale song"]}])["id"]
-    for number, read_at in enumerate(["2026-01-01T00:00:00Z", None]):
+    for number, read_at in enumerate(["2026-01-01T00:00:00Z", None, None]):
         page = {
             "space_id": space,
             "url": f"https://w.example/{number}",
@@ -126,7 +126,7 @@ def test_figures_of_a_space_follow_its_captures(api: httpx.Client) -> None:
         }
         api.post("/api/v1/capture", json=page | ({"captured_at": read_at} if read_at else {}))
     figures = api.get(f"/api/v1/spaces/{space}").json()
-    assert (figures["artifact_count"], figures["velocity"]) == (2, 1)
+    assert (figures["artifact_count"], figures["velocity"]) == (3, 2)
     assert 0 < figures["avg_fit"] <= 1
     assert 0 < figures["confidence"] < 1
     assert figures["last_activity_at"] > "2026-06"

@@ -7,16 +7,19 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from misir.capture import routes as capture
-from misir.deps import Problem
+from misir.deps import Problem, limited
 from misir.embed.embedder import Embedder
 from misir.errors import MisirError, install_error_handlers
 from misir.library import routes as library
-from misir.plumbing.http import BodyLimit, CatchAll, RequestId, TrailingSlash
+from misir.limits import policy_of
+from misir.plumbing.http import BodyLimit, CatchAll, HeadIsGet, RequestId, TrailingSlash
+from misir.plumbing.limit_http import AddressLimit
+from misir.profile import routes as profile
 from misir.resources import Resources, build_resources
 from misir.search import routes as search
 from misir.settings import Settings, load_settings
@@ -50,8 +53,8 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
         middleware=middleware(settings),
     )
     install_error_handlers(app)
-    api = APIRouter(prefix="/api/v1")
-    for room in (capture, spaces, library, search):
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(limited)])
+    for room in (capture, spaces, library, search, profile):
         api.include_router(room.router)
     app.include_router(api)
     app.include_router(system.router)
@@ -77,9 +80,24 @@ def middleware(settings: Settings) -> list[Middleware]:
     return [
         Middleware(RequestId),
         cors,
+        *_address_limit(settings),
         Middleware(BodyLimit),
         Middleware(TrailingSlash),
+        Middleware(HeadIsGet),
         Middleware(CatchAll),
+    ]
+
+
+def _address_limit(settings: Settings) -> list[Middleware]:
+    if not settings.RATE_LIMIT_ENABLED:
+        return []
+    return [
+        Middleware(
+            AddressLimit,
+            unauthenticated=policy_of(settings, "unauthenticated"),
+            pages=policy_of(settings, "pages"),
+            trusted=settings.TRUSTED_PROXIES,
+        )
     ]
 
 

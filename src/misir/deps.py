@@ -9,7 +9,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from misir.plumbing.auth import check_same_user
+from misir import limits
+from misir.errors import forbidden
+from misir.plumbing.auth import ADMIN, READ, WRITE, Principal
+from misir.plumbing.limit_http import remember, too_many
+from misir.profile.keys import is_api_key, verify_key
 from misir.resources import Resources
 
 
@@ -18,19 +22,54 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_POSTS = frozenset({"/api/v1/search"})
+"""Routes that are a POST only because a question may be long."""
+
+
+async def current_principal(request: Request) -> Principal:
+    """Who is asking, by JWT or by API key, with the scope this method needs."""
+    resources = resources_of(request)
+    if is_api_key(request) and not resources.settings.MOCK_AUTH:
+        principal = await verify_key(resources.database, request, now())
+    else:
+        principal = await resources.verifier.verify(request)
+    is_read = request.method in SAFE_METHODS or request.url.path in SAFE_POSTS
+    require_scope(principal, READ if is_read else WRITE)
+    request.state.user_id = principal.user_id
+    return principal
+
+
 async def current_user(
     request: Request,
+    principal: Annotated[Principal, Depends(current_principal)],
     user_id: Annotated[
         str | None,
         Query(max_length=64, description="Accepted from existing clients; must be the token's user."),
     ] = None,
 ) -> uuid.UUID:
-    resources = resources_of(request)
-    me = await resources.verifier.verify(request.headers.get("authorization"))
-    if not resources.settings.MOCK_AUTH:
-        check_same_user(me, user_id)
-    request.state.user_id = me
-    return me
+    require_same_user(resources_of(request), principal.user_id, user_id)
+    return principal.user_id
+
+
+def require_scope(principal: Principal, scope: str) -> None:
+    """An API key does what its scopes say; admin includes write, write includes read."""
+    granted = {ADMIN: {READ, WRITE, ADMIN}, WRITE: {READ, WRITE}, READ: {READ}}
+    if not any(scope in granted[one] for one in principal.scopes):
+        raise forbidden(f"This API key lacks the scope {scope}: use one that has it.")
+
+
+def require_admin_scope(principal: Annotated[Principal, Depends(current_principal)]) -> None:
+    require_scope(principal, ADMIN)
+
+
+def require_same_user(res: Resources, me: uuid.UUID, claimed: str | None) -> None:
+    """Clients may repeat who they are, in query or body; they may not be somebody else.
+
+    Empty is absent, case is ignored; with MOCK_AUTH=True it means nothing.
+    """
+    if claimed and claimed.strip().lower() != str(me) and not res.settings.MOCK_AUTH:
+        raise forbidden("user_id differs from the user of the token: leave it out, or sign in as that user.")
 
 
 def now() -> datetime:
@@ -38,6 +77,28 @@ def now() -> datetime:
 
 
 Me = Annotated[uuid.UUID, Depends(current_user)]
+
+
+async def limited(request: Request, me: Me) -> None:
+    """Every route below /api/v1: one unit of the user's bucket of this route."""
+    scope = request.scope
+    settings = resources_of(request).settings
+    await spend(
+        request, limits.bucket_of(settings, me, scope["method"], scope["route"].path, scope["path_params"])
+    )
+
+
+async def spend(request: Request, bucket: limits.Bucket, cost: int = 1) -> None:
+    """Take `cost` units of a bucket, or refuse with 429; the answer's header fields say what is left."""
+    limiter = resources_of(request).limiter
+    if limiter is None:
+        return
+    decision = await limiter.hit(*bucket, cost)
+    remember(request.scope, decision)
+    if not decision.allowed:
+        raise too_many(decision)
+
+
 Res = Annotated[Resources, Depends(resources_of)]
 Now = Annotated[datetime, Depends(now)]
 
@@ -59,7 +120,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
         status: {"description": _MEANINGS[status], "content": {"application/problem+json": schema}}
-        for status in sorted({401, 403, 422, 500, 503, *statuses})
+        for status in sorted({401, 403, 422, 429, 500, 503, *statuses})
     }
 
 
@@ -70,6 +131,7 @@ _MEANINGS = {
     409: "The object's state does not allow this.",
     413: "Larger than 8 MiB.",
     422: "A field is missing or wrong; `errors` says which.",
+    429: "This route's limit per minute is used up; Retry-After says when to come back.",
     500: "Our mistake; nothing was saved.",
     503: "The database or the model is not there right now; Retry-After says when to come back.",
 }

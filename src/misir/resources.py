@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from misir.embed.embedder import Embedder, build_embedder
 from misir.errors import MisirError
 from misir.orient.config import EngineConfig
-from misir.plumbing.auth import LocalUser, NoProvider, Verifier
+from misir.plumbing.auth import Verifier
 from misir.plumbing.db import Database
+from misir.plumbing.identity import build_verifier
+from misir.plumbing.limiter import Limiter
 from misir.plumbing.supervisor import Attachment, attach
 from misir.settings import Settings
 
@@ -25,6 +27,7 @@ class Resources:
     settings: Settings
     embedder: Embedder
     verifier: Verifier
+    limiter: Limiter | None
     database: Database = field(init=False)
     config: EngineConfig = field(default_factory=EngineConfig)
     attachment: Attachment | None = None
@@ -40,8 +43,9 @@ class Resources:
         """DATABASE_URL, or the embedded server of the data directory, started when nobody runs it yet."""
         if self.settings.DATABASE_URL:
             return self.settings.DATABASE_URL
-        self.attachment = await attach(self.settings.data_dir)
-        self._keeping = asyncio.create_task(self._stay_attached(), name="stay attached")
+        if self.attachment is None:
+            self.attachment = await attach(self.settings.data_dir)
+            self._keeping = asyncio.create_task(self._stay_attached(), name="stay attached")
         return self.attachment.database_url
 
     async def _stay_attached(self) -> None:
@@ -57,6 +61,8 @@ class Resources:
     async def start(self) -> None:
         """Open the database and load the model, side by side; neither being there is not an error here."""
         self._loading = asyncio.create_task(self._load_model(), name="load model")
+        if self.limiter is not None:
+            await self.limiter.open()
         await self.database.start()
 
     async def _load_model(self) -> None:
@@ -69,6 +75,9 @@ class Resources:
         await self._loading
         await self.database.close()
         await self.embedder.aclose()
+        await self.verifier.aclose()
+        if self.limiter is not None:
+            await self.limiter.close()
         if self._keeping is not None:
             self._keeping.cancel()
         if self.attachment is not None:
@@ -77,5 +86,13 @@ class Resources:
 
 def build_resources(settings: Settings, *, embedder: Embedder | None = None) -> Resources:
     """Opens nothing: `start` does."""
-    verifier = LocalUser(settings.mock_user_id) if settings.MOCK_AUTH else NoProvider()
-    return Resources(settings, embedder or build_embedder(settings), verifier)
+    verifier = build_verifier(settings)
+    return Resources(settings, embedder or build_embedder(settings), verifier, build_limiter(settings))
+
+
+def build_limiter(settings: Settings) -> Limiter | None:
+    """None when limits are switched off."""
+    if not settings.RATE_LIMIT_ENABLED:
+        return None
+    redis_url = settings.REDIS_URL if settings.RATE_LIMIT_STORAGE == "redis" else None
+    return Limiter(redis_url=redis_url, workers=settings.RATE_LIMIT_WORKERS)

@@ -81,7 +81,6 @@ def serve(settings: Settings, plan: Plan) -> None:
         guide = Guide(settings, plan, address_of(listener))
         with guide.running():
             _run(plan, listener)
-            listener.close()  # or the guide's last request would wait for a worker that is gone
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -133,9 +132,9 @@ async def check_database(settings: Settings) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Resources]:
     """Misir in this process, as a server's worker holds it. Raises MisirError where it would answer 503."""
-    res = build_resources(settings)
     logging.disable(logging.CRITICAL)  # what the log would say of the start, the sentence says
     try:
+        res = build_resources(settings)
         await res.start()
     finally:
         logging.disable(logging.NOTSET)
@@ -150,6 +149,8 @@ async def opened(settings: Settings) -> AsyncIterator[Resources]:
 def _run(plan: Plan, listener: socket.socket) -> None:
     if plan.workers > 1:
         uvicorn.run(fd=listener.fileno(), **_options(plan))
+        # uvicorn keeps a copy of the socket; the guide's last request would wait for a worker that is gone.
+        listener.shutdown(socket.SHUT_RDWR)
         return
     server = uvicorn.Server(uvicorn.Config(**_options(plan)))
 

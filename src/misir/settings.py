@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import uuid
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.asyncio.connection import ConnectionPool
 
 from misir.errors import MisirError
 
@@ -38,6 +40,13 @@ class Settings(BaseSettings):
     )
     SUPABASE_URL: str | None = Field(None, description="Base URL of the Supabase project that signs tokens.")
     SUPABASE_KEY: str | None = Field(None, description="The project's anon key.")
+    SUPABASE_JWT_SECRET: str | None = Field(
+        None, min_length=32, description="Only for projects that still sign with HS256: their JWT secret."
+    )
+    SUPABASE_AUTH_REMOTE: bool = Field(
+        False, description="Only for HS256 projects without the secret here: ask Supabase about each token."
+    )
+    ALLOW_ANONYMOUS_USERS: bool = Field(False, description="True accepts Supabase's anonymous sign-ins.")
     SUPABASE_SERVICE_KEY: str | None = Field(
         None, description="The project's service-role key (admin routes)."
     )
@@ -45,9 +54,43 @@ class Settings(BaseSettings):
     MOCK_USER_ID: str = Field(
         "test-user-123", description="The local user while MOCK_AUTH=True; not a UUID: uuid5 of the string."
     )
+    MOCK_AUTH_ALLOW_REMOTE: bool = Field(
+        False, description="True lets MOCK_AUTH=True answer other machines, without any sign-in."
+    )
+    APP_ENV: Literal["development", "production"] = Field(
+        "development", description="production refuses to start with MOCK_AUTH=True."
+    )
     RATE_LIMIT_STORAGE: Literal["memory", "redis"] = Field("memory", description="Where limits are counted.")
     REDIS_URL: str = Field("redis://localhost:6379", description="Redis for RATE_LIMIT_STORAGE=redis.")
     RATE_LIMIT_ENABLED: bool = Field(True, description="False switches limits off.")
+    RATE_LIMIT_WORKERS: int = Field(
+        1,
+        ge=1,
+        validation_alias=AliasChoices("RATE_LIMIT_WORKERS", "WEB_CONCURRENCY"),
+        description="Workers that share a limit while no Redis counts for all of them; else WEB_CONCURRENCY.",
+    )
+    RATE_LIMIT_DEFAULT: int = Field(50, ge=1, description="Per minute, user and route without another limit.")
+    RATE_LIMIT_CAPTURE: int = Field(100, ge=1, description="Captures per minute and user.")
+    RATE_LIMIT_BATCH: int = Field(20, ge=1, description="Batches per minute and user.")
+    RATE_LIMIT_BATCH_ITEMS: int = Field(10_000, ge=1, description="Items in batches per minute and user.")
+    RATE_LIMIT_SEARCH: int = Field(20, ge=1, description="Searches per minute and user.")
+    RATE_LIMIT_SUGGESTIONS: int = Field(240, ge=1, description="Search suggestions per minute and user.")
+    RATE_LIMIT_GLOBAL_ANALYTICS: int = Field(10, ge=1, description="Global analytics per minute and user.")
+    RATE_LIMIT_SPACE_ANALYTICS: int = Field(
+        20, ge=1, description="Analytics per minute, user, route and space."
+    )
+    RATE_LIMIT_TOPOLOGY: int = Field(30, ge=1, description="Maps per minute and user.")
+    RATE_LIMIT_INSIGHTS: int = Field(20, ge=1, description="Insight requests per minute, user and route.")
+    RATE_LIMIT_INSIGHTS_GENERATE: int = Field(5, ge=1, description="Insight generations per minute and user.")
+    RATE_LIMIT_PAGES: int = Field(
+        600, ge=1, description="Pages and static files per minute and user, else address."
+    )
+    RATE_LIMIT_UNAUTHENTICATED: int = Field(
+        60, ge=1, description="Requests without a verified user, per minute and address."
+    )
+    TRUSTED_PROXIES: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Networks of proxies whose X-Forwarded-For is believed: JSON list or comma-separated."
+    )
     CORS_ORIGINS: Annotated[tuple[str, ...], NoDecode] = Field(
         LOCALHOST_ORIGINS, description="Allowed browser origins: JSON list or comma-separated."
     )
@@ -73,10 +116,19 @@ class Settings(BaseSettings):
     )
     DB_POOL_SIZE: int = Field(8, ge=1, le=200, description="Connections a worker may hold.")
 
-    @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", mode="before")
+    @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", "TRUSTED_PROXIES", mode="before")
     @classmethod
     def _list(cls, value: Any) -> Any:
         return parse_list(value) if isinstance(value, str) else value
+
+    @field_validator("REDIS_URL")
+    @classmethod
+    def _redis_url(cls, value: str) -> str:
+        try:
+            ConnectionPool.from_url(value)  # parses, opens nothing
+        except ValueError as error:
+            raise ValueError(f"it must be a redis://, rediss:// or unix:// address ({error})") from None
+        return value
 
     @field_validator("LOG_LEVEL", mode="before")
     @classmethod

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("cli")  # one database for the module
-
 COMMANDS = ["serve", "migrate", "demo", "capture", "search", "spaces", "spaces create"]
 
 

@@ -225,13 +225,13 @@ def test_a_client_skips_novelty_but_not_the_gates() -> None:
     assert decide(at(0.8), forced=0, by=CLIENT).updates_centroid
 
 
-def test_a_user_always_teaches() -> None:
-    found = decide(at(0.1, 0.1, 0.9), forced=0, by=USER, updates_centroid=False)
+def test_a_users_choice_passes_the_gates() -> None:
+    found = decide(at(0.1, 0.1, 0.9), forced=0, by=USER)
     assert (found.index, found.fit, found.withheld) == (0, 0.0, ())
     assert found.margin == pytest.approx(0.8)
 
 
-@pytest.mark.parametrize(("forced", "by"), [(None, ENGINE), (0, CLIENT)])
+@pytest.mark.parametrize(("forced", "by"), [(None, ENGINE), (0, CLIENT), (0, USER)])
 def test_a_client_may_ask_not_to_teach(forced: int | None, by: AssignedBy) -> None:
     assert decide(at(0.8), forced=forced, by=by, updates_centroid=False).withheld == (Withheld.BY_CLIENT,)
 

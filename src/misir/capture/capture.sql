@@ -6,7 +6,7 @@
 select s.id as space_id, s.archived_at is not null as is_archived,
        a.id as artifact_id, a.title,
        case when %(needs_content)s then a.content end as content,
-       e.vector, e.fraction, a.content_hash
+       a.content_hash, a.word_count, a.content_source, e.vector, e.fraction
 from misir.space s
 left join misir.artifact a
   on a.user_id = s.user_id and a.space_id = s.id and a.url_hash = %(url_hash)s
@@ -24,7 +24,7 @@ for no key update;
 
 -- name: load_artifact
 -- The page as it is now, under the space's lock; no row when it is new.
-select id, subspace_id, content_hash, word_count,
+select id, subspace_id, content_hash,
        engagement_level, reading_depth, assigned_by, deleted_at, taught_weight, embedded_fraction, raw_margin, probability, fit, duplicate_of
 from misir.artifact
 where user_id = %(user_id)s and space_id = %(space_id)s and url_hash = %(url_hash)s;

@@ -133,13 +133,15 @@ def _assign(
     config: EngineConfig,
 ) -> Assignment:
     """The client's topic, the topic the page already has, or the engine's choice."""
-    topics = situation.topics
+    topics = () if _is_kept_out(situation.artifact) else situation.topics
     centroids = (
         np.stack([topic.state.m for topic in topics]) if topics else np.empty((0, reading.vector.size))
     )
     lit = {marker.topic_id for marker in matched}
     boosts = marker_boosts([topic.id in lit for topic in topics], calibration.mu, config)
     forced, by = _named_topic(page, reading, situation)
+    # A page that stays where it is keeps who put it there; what it teaches goes by the same gates as a client's.
+    rule = by if by is AssignedBy.USER else AssignedBy.CLIENT
     assignment = assign(
         reading.vector,
         centroids,
@@ -147,11 +149,16 @@ def _assign(
         calibration,
         config,
         forced=forced,
-        # A page that stays where it is keeps who put it there; the rules for teaching are the engine's then.
-        by=AssignedBy.CLIENT if by is AssignedBy.ENGINE and forced is not None else by,
+        by=AssignedBy.ENGINE if forced is None else rule,
         updates_centroid=page.request.updates_centroid,
     )
-    return replace(assignment, assigned_by=by) if assignment.is_assigned else assignment
+    is_chosen = assignment.is_assigned or _is_kept_out(situation.artifact)
+    return replace(assignment, assigned_by=by) if is_chosen else assignment
+
+
+def _is_kept_out(artifact: Artifact | None) -> bool:
+    """Did a person take the page out of every topic? Then the engine leaves it there."""
+    return artifact is not None and artifact.assigned_by is AssignedBy.USER and artifact.subspace_id is None
 
 
 def _named_topic(page: Page, reading: Reading, situation: Situation) -> tuple[int | None, AssignedBy]:
@@ -160,6 +167,8 @@ def _named_topic(page: Page, reading: Reading, situation: Situation) -> tuple[in
     A person's correction outranks the client; a page whose text did not change stays where it is.
     """
     artifact = situation.artifact
+    if _is_kept_out(artifact):
+        return None, AssignedBy.USER
     rows = {topic.id: row for row, topic in enumerate(situation.topics)}
     at_home = (
         rows.get(artifact.subspace_id) if artifact is not None and artifact.subspace_id is not None else None

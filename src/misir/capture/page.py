@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import orjson
@@ -57,6 +57,8 @@ class Known:
     title: str | None = None
     content: str | None = None
     content_hash: bytes | None = None
+    word_count: int = 0
+    source: ContentSource | None = None
     vector: Vector | None = None
     fraction: float = 1.0
 
@@ -77,9 +79,7 @@ def read_page(request: CaptureRequest, now: datetime, config: EngineConfig) -> P
     normalized_url = normalise_url(request.url)
     source = _source(request, normalized_url)
     n_words = round(request.word_count) if request.word_count else count_words(request.content)
-    read_ms = request.dwell_time_ms if request.active_time_ms is None else request.active_time_ms
-    expected = expected_ms(n_words, source, config)
-    depth = reading_depth(read_ms, request.scroll_depth, expected, config)
+    depth = _depth(request, n_words, source, config)
     occurred_at = request.captured_at or now
     event_hash = hash_event(request)
     return Page(
@@ -89,7 +89,7 @@ def read_page(request: CaptureRequest, now: datetime, config: EngineConfig) -> P
         domain=domain_of(normalized_url),
         source=source,
         word_count=n_words,
-        level=request.engagement_level or derive_level(read_ms, request.scroll_depth, config),
+        level=request.engagement_level or derive_level(_read_ms(request), request.scroll_depth, config),
         depth=depth,
         depth_client=request.reading_depth,
         is_depth_different=is_depth_different(request.reading_depth, depth, config),
@@ -97,6 +97,28 @@ def read_page(request: CaptureRequest, now: datetime, config: EngineConfig) -> P
         payload_hash=hashlib.sha256(event_hash + occurred_at.isoformat().encode()).digest(),
         occurred_at=occurred_at,
         now=now,
+    )
+
+
+def complete_page(page: Page, known: Known, config: EngineConfig) -> Page:
+    """The visit, with what it left unsaid taken from what is known: the page's length and its source."""
+    n_words = page.word_count or known.word_count
+    is_source_said = "content_source" in page.request.model_fields_set
+    source = page.source if is_source_said or known.source is None else known.source
+    depth = _depth(page.request, n_words, source, config)
+    differs = is_depth_different(page.depth_client, depth, config)
+    return replace(page, word_count=n_words, source=source, depth=depth, is_depth_different=differs)
+
+
+def _read_ms(request: CaptureRequest) -> float:
+    return request.dwell_time_ms if request.active_time_ms is None else request.active_time_ms
+
+
+def _depth(
+    request: CaptureRequest, n_words: int, source: ContentSource, config: EngineConfig
+) -> float | None:
+    return reading_depth(
+        _read_ms(request), request.scroll_depth, expected_ms(n_words, source, config), config
     )
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from pgvector import HalfVector
 
 from misir.capture.decide import Artifact, Decision, Situation, TopicMarker, decide
-from misir.capture.page import Known, Page, Reading, hash_content, merged_text, read_page
+from misir.capture.page import Known, Page, Reading, complete_page, hash_content, merged_text, read_page
 from misir.capture.schemas import Captured, CaptureRequest
 from misir.capture.values import page_values, placement_values, reading_values, topic_values
 from misir.errors import conflict, invalid, not_found, unavailable
 from misir.library.correct import revive_artifact
 from misir.orient.assign import AssignedBy
-from misir.orient.reading import EngagementLevel
+from misir.orient.reading import ContentSource, EngagementLevel
 from misir.orient.vectors import Vector, to_half, unit
 from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
@@ -26,9 +26,6 @@ from misir.spaces.topic import read_topic
 
 SQL = load_statements("misir.capture", "capture.sql")
 TOPICS = load_statements("misir.spaces", "topics.sql")
-
-DUPLICATE_COSINE: Final = 0.98
-"""Cosine from which two texts of a space are the same text under two addresses."""
 
 MAX_RACES: Final = 5
 """How often a capture starts again because somebody else changed the page's text meanwhile."""
@@ -57,9 +54,10 @@ async def capture(res: Resources, user_id: uuid.UUID, request: CaptureRequest, n
     page = read_page(request, now, res.config)
     for _ in range(MAX_RACES):
         known = await _find_known(res, user_id, page)
-        reading = await _read_text(res, page, known)
+        visit = complete_page(page, known, res.config)
+        reading = await _read_text(res, visit, known)
         try:
-            return await _write_capture(res, user_id, page, known, reading)
+            return await _write_capture(res, user_id, visit, known, reading)
         except _TextChanged:
             continue
     raise unavailable(
@@ -81,7 +79,15 @@ async def _find_known(res: Resources, user_id: uuid.UUID, page: Page) -> Known:
         return Known()
     vector = None if row["vector"] is None else row["vector"].to_numpy().astype(np.float32)
     fraction = 1.0 if row["fraction"] is None else row["fraction"]
-    return Known(row["title"], row["content"], row["content_hash"], vector, fraction)
+    return Known(
+        title=row["title"],
+        content=row["content"],
+        content_hash=row["content_hash"],
+        word_count=row["word_count"],
+        source=ContentSource(row["content_source"]),
+        vector=vector,
+        fraction=fraction,
+    )
 
 
 def _require_open(space: dict[str, Any] | None) -> dict[str, Any]:
@@ -179,7 +185,7 @@ async def _load(tx: Tx, res: Resources, page: Page, reading: Reading) -> _Loaded
         "session_id": page.request.session_id,
         "vector": HalfVector(reading.vector),
         "model": res.embedder.fingerprint,
-        "max_distance": 1 - DUPLICATE_COSINE,
+        "max_distance": 1 - res.config.duplicate_similarity,
     }
     artifact = await tx.ask(SQL.load_artifact, wanted)
     reserved = await tx.ask(SQL.reserve_artifact_id)
@@ -236,7 +242,7 @@ async def _write(
         "config_version": res.config.version,
         "duplicate_of": loaded.duplicate_of,
     }
-    read = page_values(page, loaded.row) | reading_values(reading)
+    read = page_values(page) | reading_values(reading)
     is_new = loaded.row is None
     await tx.ask(SQL.insert_artifact if is_new else SQL.update_artifact, read, **placed)
     await tx.ask(SQL.insert_embedding, read, **placed)

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Response
 from misir.capture.guide import describe_capture
 from misir.capture.pipeline import capture
 from misir.capture.schemas import Captured, CaptureGuide, CaptureRequest
-from misir.deps import Me, Now, Res, problems
-from misir.plumbing.auth import check_same_user
+from misir.deps import Me, Now, Res, problems, require_same_user
 
 router = APIRouter(tags=["capture"])
 
@@ -26,8 +25,7 @@ async def get_capture(me: Me, res: Res) -> CaptureGuide:
 @router.post("/artifacts", status_code=201, responses={200: {"model": Captured}, **problems(404, 409, 413)})
 async def post_capture(me: Me, res: Res, now: Now, body: CaptureRequest, response: Response) -> Captured:
     """Capture one visit to one page: 201 for a new artifact, 200 for a known one."""
-    if not res.settings.MOCK_AUTH:
-        check_same_user(me, body.user_id)
+    require_same_user(res, me, body.user_id)
     captured = await capture(res, me, body, now)
     response.status_code = 201 if captured.is_new else 200
     return captured

@@ -62,7 +62,7 @@ class CaptureRequest(BaseModel):
     url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] = Field(
         examples=["https://docs.python.org/3/library/csv.html"]
     )
-    title: Text | None = Field(None, description="Cut after 2,000 characters.")
+    title: Text | None = Field(None, description="Cut after 2,000 characters.", examples=["The csv module"])
     content: Annotated[Text, Field(max_length=MAX_CONTENT)] | None = Field(
         None, description="The page's plain text."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pgvector import HalfVector, Vector
@@ -13,10 +12,9 @@ from misir.capture.page import Page, Reading
 from misir.orient.reading import decay_rate
 
 
-def page_values(page: Page, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the visit says of the page. A visit without a text says nothing new about its length."""
+def page_values(page: Page) -> dict[str, Any]:
+    """What the visit says of the page."""
     request = page.request
-    counts_words = request.content is not None or request.word_count is not None or known is None
     return {
         "space_id": request.space_id,
         "session_id": request.session_id,
@@ -26,7 +24,7 @@ def page_values(page: Page, known: Mapping[str, Any] | None) -> dict[str, Any]:
         "domain": page.domain,
         "title": request.title,
         "content": request.content,
-        "word_count": page.word_count if counts_words else (known or {})["word_count"],
+        "word_count": page.word_count,
         "content_source": page.source,
         "dwell_time_ms": round(request.dwell_time_ms),
         "active_time_ms": None if request.active_time_ms is None else round(request.active_time_ms),

@@ -18,13 +18,16 @@ from misir.errors import conflict, invalid, not_found, unavailable
 from misir.fields import stripped
 from misir.library.schemas import ArtifactChanged, ArtifactPatch
 from misir.library.views import SQL
-from misir.orient.assign import AssignedBy, assign
+from misir.orient.assign import AssignedBy, assign, marker_boosts
 from misir.orient.reading import EngagementLevel
 from misir.plumbing.db import Tx
+from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.rebuild import SQL as TOPICS
 from misir.spaces.rebuild import log_correction, rebuild_topics
 from misir.spaces.topic import read_topic
+
+CAPTURE = load_statements("misir.capture", "capture.sql")
 
 MAX_RACES = 5
 """How often a correction starts again because the artifact changed between reading and locking."""
@@ -124,6 +127,10 @@ async def _write_text(tx: Tx, res: Resources, artifact_id: int, text: _Text) -> 
     n_words = count_words(text.content)
     await tx.ask(SQL.patch_artifact, values, title=text.title, content=text.content, word_count=n_words)
     await tx.ask(SQL.insert_embedding, values, vector=HalfVector(text.made.vector))
+    row = await (await tx.ask(SQL.load_artifact_for_update, artifact_id=artifact_id)).fetchone() or {}
+    if row["subspace_id"] is not None:  # it stays where it is, and fits there better or worse than before
+        fits = await _place(tx, res, artifact_id, row["space_id"], row["subspace_id"], is_named=True)
+        await tx.ask(SQL.store_fit, fits, artifact_id=artifact_id)
 
 
 async def _raise_engagement(tx: Tx, artifact: dict[str, Any], patch: ArtifactPatch) -> None:
@@ -144,12 +151,15 @@ async def _move(
     to_space, is_named = patch.space_id or from_space, "subspace_id" in patch.model_fields_set
     if to_space == from_space and not is_named:
         return
+    if patch.subspace_id is not None:
+        await _require_topic(tx, to_space, patch.subspace_id)
     if to_space != from_space:
         await _make_room(tx, to_space, artifact["url_hash"])
     placed = await _place(tx, res, artifact["id"], to_space, patch.subspace_id, is_named=is_named)
     to_topic = placed["subspace_id"]
     await tx.ask(SQL.place_artifact, placed, artifact_id=artifact["id"], space_id=to_space)
-    payload = {"from": from_topic, "to": to_topic, "from_space": from_space, "to_space": to_space}
+    places = {"from": from_topic, "to": to_topic, "from_space": from_space, "to_space": to_space}
+    payload = places | {"teaches": placed["teaches"]}
     for space_id in dict.fromkeys((from_space, to_space)):  # the space it arrives in has the last word
         await log_correction(
             tx,
@@ -160,6 +170,13 @@ async def _move(
             payload=payload,
         )
     await rebuild_topics(tx, res, [from_topic, to_topic], now)
+
+
+async def _require_topic(tx: Tx, space_id: int, topic_id: int) -> None:
+    """Retired topics take no pages; absent, foreign and another space's look the same."""
+    rows = await tx.ask(TOPICS.load_topics, space_id=space_id)
+    if topic_id not in {row["id"] for row in await rows.fetchall()}:
+        raise not_found("The subspace")
 
 
 async def _make_room(tx: Tx, space_id: int, url_hash: bytes) -> None:
@@ -175,7 +192,7 @@ async def _make_room(tx: Tx, space_id: int, url_hash: bytes) -> None:
 async def _place(
     tx: Tx, res: Resources, artifact_id: int, space_id: int, topic_id: int | None, *, is_named: bool
 ) -> dict[str, Any]:
-    """The topic a person named, or, in a space chosen without one, the engine's; and how well the page fits.
+    """The topic a person named, or, where they named none, the engine's; and how well the page fits.
 
     Measured before the topic learns of the page. `is_named` with a `topic_id` of None means: in no topic.
     """
@@ -184,14 +201,14 @@ async def _place(
     topics = [read_topic(row, res.embedder.dimension) for row in await rows.fetchall()]
     row = await current.fetchone()
     index = next((index for index, topic in enumerate(topics) if topic.id == topic_id), None)
-    if topic_id is not None and index is None:
-        raise not_found("The subspace")
     if row is None or not topics or (is_named and index is None):
-        return {**_NO_NUMBERS, "subspace_id": topic_id}
+        by = AssignedBy.USER if is_named else None
+        return {**_NO_NUMBERS, "subspace_id": topic_id, "assigned_by": by, "teaches": is_named}
+    lit = await _lit_topics(tx, res, space_id, row["vector"])
     placed = assign(
         row["vector"].to_numpy(),
         np.stack([topic.state.m for topic in topics]),
-        np.zeros(len(topics)),
+        marker_boosts([topic.id in lit for topic in topics], res.embedder.calibration.mu, res.config),
         res.embedder.calibration,
         res.config,
         forced=index,
@@ -199,11 +216,20 @@ async def _place(
     )
     return {
         "subspace_id": None if placed.index is None else topics[placed.index].id,
+        "assigned_by": placed.assigned_by,
+        "teaches": placed.updates_centroid,
         "similarity": placed.similarity,
         "raw_margin": placed.margin,
         "probability": placed.probability,
         "fit": placed.fit,
     }
+
+
+async def _lit_topics(tx: Tx, res: Resources, space_id: int, vector: HalfVector) -> set[int]:
+    """Topics one of whose markers means what the page means."""
+    rows = await tx.ask(CAPTURE.load_markers, space_id=space_id, vector=vector)
+    novelty = res.embedder.calibration.novelty
+    return {row["topic_id"] for row in await rows.fetchall() if row["similarity"] >= novelty}
 
 
 async def delete_artifact(res: Resources, user_id: uuid.UUID, artifact_id: int, now: datetime) -> None:

@@ -121,9 +121,16 @@ join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.c
 where a.id = %(artifact_id)s and a.user_id = %(user_id)s and e.model = %(model)s;
 
 -- name: place_artifact
--- A person's choice: it holds until a person changes it.
+-- Where a person put it. A topic they chose holds until a person changes it; the engine's choice does not.
 update misir.artifact set
-  space_id = %(space_id)s, subspace_id = %(subspace_id)s, assigned_by = 'user', pinned = true, taught_weight = 0,
+  space_id = %(space_id)s, subspace_id = %(subspace_id)s, assigned_by = %(assigned_by)s,
+  pinned = coalesce(%(assigned_by)s::misir.assigned_by = 'user', false), taught_weight = 0,
+  similarity = %(similarity)s, raw_margin = %(raw_margin)s, probability = %(probability)s, fit = %(fit)s
+where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: store_fit
+-- After its text was edited: how it fits the topic it is in.
+update misir.artifact set
   similarity = %(similarity)s, raw_margin = %(raw_margin)s, probability = %(probability)s, fit = %(fit)s
 where id = %(artifact_id)s and user_id = %(user_id)s;
 

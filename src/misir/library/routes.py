@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from misir.deps import Me, Now, Res, problems
+from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import MAX_ID, Moment, PathId, Text
 from misir.library import correct, views
 from misir.library.schemas import (
@@ -20,7 +20,6 @@ from misir.library.schemas import (
     SpaceArtifacts,
 )
 from misir.orient.reading import ContentSource, EngagementLevel
-from misir.plumbing.auth import check_same_user
 
 router = APIRouter(tags=["artifacts"])
 
@@ -57,8 +56,7 @@ async def patch_artifact(
     me: Me, res: Res, now: Now, artifact_id: PathId, body: ArtifactPatch
 ) -> ArtifactChanged:
     """Correct a title, a text, a level, or where the page belongs; its topics learn from it."""
-    if not res.settings.MOCK_AUTH:
-        check_same_user(me, body.user_id)
+    require_same_user(res, me, body.user_id)
     return await correct.patch_artifact(res, me, artifact_id, body, now)
 
 

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from misir.capture.schemas import MAX_CONTENT, MAX_TITLE
 from misir.fields import Id, Text
+from misir.orient.config import EngineConfig
 from misir.orient.reading import ContentSource, EngagementLevel, parse_level
 
-WORDS_PER_MINUTE = 200
+WORDS_PER_MINUTE = EngineConfig().words_per_minute
 
 
 class ArtifactItem(BaseModel):

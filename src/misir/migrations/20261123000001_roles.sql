@@ -2,7 +2,7 @@
 --
 -- misir_app      what every user transaction becomes: writes under row level security
 -- misir_service  workers and admin routes: every tenant, no login of its own
--- misir_search   owns keyword_hits, the one function that reads past row level security
+-- misir_definer  owns the functions that read past row level security, and can do nothing else
 -- anon, authenticated, service_role, auth.uid() are Supabase's; a plain PostgreSQL gets its own.
 
 do $$
@@ -15,7 +15,7 @@ begin
     ('service_role', 'nologin noinherit bypassrls'),
     ('misir_app', 'nologin noinherit'),
     ('misir_service', 'nologin noinherit bypassrls'),
-    ('misir_search', 'nologin noinherit bypassrls')
+    ('misir_definer', 'nologin noinherit bypassrls')
   ) as role(name, options) loop
     if not exists (select from pg_roles where rolname = wanted.name) then
       -- Roles belong to the whole server: another database's migration may create them meanwhile.
@@ -47,8 +47,8 @@ begin
         select (nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')::uuid
       $body$
     $f$;
-    grant usage on schema auth to anon, authenticated, service_role, misir_app, misir_service, misir_search;
+    grant usage on schema auth to anon, authenticated, service_role, misir_app, misir_service, misir_definer;
   end if;
 end $$;
 
-grant usage on schema misir to misir_app, misir_service, misir_search, authenticated;
+grant usage on schema misir to misir_app, misir_service, misir_definer, authenticated;

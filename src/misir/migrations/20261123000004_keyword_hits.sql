@@ -2,7 +2,7 @@
 -- @@ is not leakproof. This function reads past the policies, and so says itself whose rows it may see: it takes
 -- no user, asks auth.uid(), and is owned by a role that can read these tables and nothing else.
 
-grant select on misir.artifact, misir.subspace_marker, misir.marker to misir_search;
+grant select on misir.artifact, misir.subspace_marker, misir.marker to misir_definer;
 
 create function misir.keyword_hits(q text, k integer, filters jsonb default '{}')
 returns table (artifact_id bigint, rank real, is_exact boolean)
@@ -51,10 +51,11 @@ grant execute on function misir.keyword_hits(text, integer, jsonb) to misir_app;
 
 do $$
 begin
-  if not pg_has_role(current_user, 'misir_search', 'member') then
-    execute format('grant misir_search to %I', current_user);
+  -- Who creates a role may administer it, but may not act as it until it says so.
+  if not (select rolsuper from pg_roles where rolname = current_user) then
+    execute format('grant misir_definer to %I', current_user);
   end if;
-  grant create on schema misir to misir_search;
-  alter function misir.keyword_hits(text, integer, jsonb) owner to misir_search;
-  revoke create on schema misir from misir_search;
+  grant create on schema misir to misir_definer;
+  alter function misir.keyword_hits(text, integer, jsonb) owner to misir_definer;
+  revoke create on schema misir from misir_definer;
 end $$;

@@ -295,12 +295,12 @@ def _relevance(similarity: float | None, calibration: Calibration) -> float | No
 def _withheld(
     assigned: Assignment, calibration: Calibration, config: EngineConfig, *, updates_centroid: bool
 ) -> tuple[Withheld, ...]:
-    """A user always teaches; a topic's first signal passes both gates, for there is no centroid to guard."""
-    has_centroid, margin = assigned.similarity is not None, assigned.margin
+    """A user's choice passes both gates; so does a topic's first signal, with no centroid to guard yet."""
+    is_gated = assigned.similarity is not None and assigned.assigned_by is not AssignedBy.USER
+    margin = assigned.margin
     reasons = (
         (Withheld.BY_CLIENT, not updates_centroid),
-        (Withheld.LOW_MARGIN, has_centroid and margin is not None and margin < calibration.margin_gate),
-        (Withheld.LOW_FIT, has_centroid and assigned.fit < config.min_teaching_fit),
+        (Withheld.LOW_MARGIN, is_gated and margin is not None and margin < calibration.margin_gate),
+        (Withheld.LOW_FIT, is_gated and assigned.fit < config.min_teaching_fit),
     )
-    is_asked = assigned.assigned_by is not AssignedBy.USER
-    return tuple(reason for reason, holds in reasons if is_asked and holds)
+    return tuple(reason for reason, holds in reasons if holds)

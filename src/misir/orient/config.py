@@ -68,6 +68,11 @@ class EngineConfig:
     moderate_confidence: float = 0.4
     developing_confidence: float = 0.2
 
+    # Search (§9) and near-identical texts
+    search_candidates: int = 100
+    fusion_k: float = 60.0
+    duplicate_similarity: float = 0.98
+
     # Markers (§8)
     marker_weekly_decay: float = 0.10
     marker_min_weight: float = 0.01

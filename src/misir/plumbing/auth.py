@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_TOKEN: Final = 8192
 LEEWAY_S: Final = 30
-AUDIENCE: Final = ROLE = "authenticated"
+AUDIENCE: Final = "authenticated"
+ROLE: Final = "authenticated"
 REMEMBER_S: Final = 60.0
 """How long a verified token is taken at its word, its own end permitting."""
 
@@ -65,7 +66,7 @@ class Verifier(Protocol):
 
 
 def bearer_of(request: HTTPConnection) -> str:
-    """The token of the one Authorization header. Raises RefusedError where there is none, or more."""
+    """The token of the one Authorization header. Raises RefusedError for none, and for more."""
     sent = request.headers.getlist("authorization")
     match = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
     if match is None:
@@ -85,8 +86,8 @@ class LocalUser:
     async def verify(self, request: HTTPConnection) -> Principal:
         if not self.is_remote_allowed and not is_loopback_peer(request.scope):
             raise forbidden(
-                "This server runs with MOCK_AUTH=True and answers callers on its own machine only: sign-in is "
-                "off. Set MOCK_AUTH=False and SUPABASE_URL, or MOCK_AUTH_ALLOW_REMOTE=True if you mean it."
+                "This server runs with MOCK_AUTH=True and answers callers on its own machine only: sign-in "
+                "is off. Set MOCK_AUTH=False and SUPABASE_URL, or MOCK_AUTH_ALLOW_REMOTE=True if you mean it."
             )
         return self.principal
 
@@ -177,7 +178,9 @@ class SupabaseTokens:
         except RefusedError as reason:
             raise refuse(reason) from None
         except KeysUnavailableError:
-            raise unavailable("The identity provider's keys cannot be fetched: try again in a moment.") from None
+            raise unavailable(
+                "The identity provider's keys cannot be fetched: try again in a moment."
+            ) from None
 
     async def _verify_new(self, token: str) -> Principal:
         header = read_header(token)
@@ -214,7 +217,7 @@ class SupabaseTokens:
 
 
 class RemoteCheck:
-    """HS256 projects whose secret stays with Supabase: its auth server is asked, and believed for a minute."""
+    """HS256 projects whose secret stays with Supabase: its auth server is asked, then believed a minute."""
 
     def __init__(
         self, rules: Rules, base_url: str, api_key: str, *, clock: Callable[[], float] = time.time
@@ -271,7 +274,7 @@ def read_header(token: str) -> dict[str, Any]:
 
 
 def decode(token: str, key: Any, algorithm: str, rules: Rules) -> dict[str, Any]:
-    """The claims, once signature, issuer, audience and times hold. Without a key only the claims are checked."""
+    """The claims, once signature, issuer, audience and times hold; without a key, all but the signature."""
     required = ["exp", "iat", "sub", "role", "aud", "iss"]
     options: Any = {"require": required, "strict_aud": True, "verify_signature": key is not None}
     if key is None:
@@ -312,9 +315,3 @@ def principal_of(claims: dict[str, Any]) -> Principal:
     metadata = claims.get("app_metadata")
     is_admin = isinstance(metadata, dict) and metadata.get("role") == "admin"
     return Principal(uuid.UUID(claims["sub"]), ALL_SCOPES, is_admin)
-
-
-def check_same_user(me: uuid.UUID, claimed: str | None) -> None:
-    """Clients may repeat who they are; they may not be somebody else. Empty is absent, case is ignored."""
-    if claimed and claimed.strip().lower() != str(me):
-        raise forbidden("user_id differs from the user of the token: leave it out, or sign in as that user.")

@@ -30,6 +30,10 @@ Connection = psycopg.AsyncConnection[DictRow]
 
 CONNECT_TIMEOUT_S = 3
 POOL_WAIT_S = 2.0
+ANSWER_WITHIN_S = 15.0
+"""Longest a transaction may take: a frozen server must not hold a request, or a connection, for ever."""
+
+ALIVE_WITHIN_S = 1.0
 RETRY_EVERY_S = 1.0
 FIRST_TRY_S = 20.0
 
@@ -45,7 +49,7 @@ class Tx:
     It is in pipeline mode: statements travel together until somebody fetches a result.
     """
 
-    def __init__(self, conn: Connection, user_id: uuid.UUID) -> None:
+    def __init__(self, conn: Connection, user_id: uuid.UUID | None) -> None:
         self._conn = conn
         self.user_id = user_id
 
@@ -134,18 +138,33 @@ class Database:
             await self._pool.close()
 
     @asynccontextmanager
+    async def as_nobody(self) -> AsyncIterator[Tx]:
+        """A transaction without a user: sees no tenant's row. For what must be known before there is one."""
+        async with self._transaction(None) as tx:
+            yield tx
+
+    @asynccontextmanager
     async def as_user(self, user_id: uuid.UUID) -> AsyncIterator[Tx]:
         """One transaction as `user_id` under row level security; commits when the block ends well.
 
         Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
         """
+        async with self._transaction(user_id) as tx:
+            yield tx
+
+    @asynccontextmanager
+    async def _transaction(self, user_id: uuid.UUID | None) -> AsyncIterator[Tx]:
         if self._pool is None:
             raise self.problem or unavailable("The database is closed.")
-        claims = orjson.dumps({"sub": str(user_id), "role": "authenticated"}).decode()
+        claims = "" if user_id is None else f'{{"sub": "{user_id}", "role": "authenticated"}}'
         try:
-            async with self._pool.connection() as conn, conn.pipeline():
+            async with asyncio.timeout(ANSWER_WITHIN_S), self._pool.connection() as conn, conn.pipeline():
                 await conn.execute(SQL.become_user, {"claims": claims})
                 yield Tx(conn, user_id)
+        except TimeoutError:
+            raise unavailable(
+                f"The database did not answer within {ANSWER_WITHIN_S:.0f} seconds: try again in a moment."
+            ) from None
         except PoolTimeout:
             raise unavailable(
                 "All database connections are busy: try again in a moment.", retry_after_s=2
@@ -156,9 +175,9 @@ class Database:
         if self._pool is None:
             return False
         try:
-            async with self._pool.connection(timeout=1) as conn:
+            async with asyncio.timeout(ALIVE_WITHIN_S), self._pool.connection() as conn:
                 await conn.execute("select 1")
-        except (psycopg.OperationalError, PoolTimeout):
+        except (psycopg.OperationalError, PoolTimeout, TimeoutError):
             return False
         return True
 

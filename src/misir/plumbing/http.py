@@ -103,6 +103,23 @@ class TrailingSlash:
         await self.app(scope, receive, send)
 
 
+class HeadIsGet:
+    """HEAD on the API is GET without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not scope["path"].startswith("/api/"):
+            await self.app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_head)
+
+
 class CatchAll:
     """Innermost, so that a 500 has CORS headers and the request id, too. Its reason is for the log only."""
 

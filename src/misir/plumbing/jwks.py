@@ -63,7 +63,7 @@ class KeySet:
         self._http = httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
 
     async def find(self, kid: str) -> SigningKey | None:
-        """The key with this id; None when the project has none. Raises KeysUnavailableError when nobody knows."""
+        """The key with this id, None when there is none. Raises KeysUnavailableError when nobody knows."""
         if self._is_fresh() and kid in self._keys:
             return self._keys[kid]
         await self._refresh(kid)
@@ -111,13 +111,13 @@ class KeySet:
 
 
 def read_keys(document: Any) -> dict[str, SigningKey]:
-    """The usable keys of a JWK set (RFC 7517) by id. Others are skipped; a document that is none raises ValueError.
+    """The usable keys of a JWK set (RFC 7517) by id, others skipped; ValueError when it is no such set.
 
     >>> read_keys({"keys": [{"kty": "oct", "kid": "secret", "k": "AAAA"}]})
     {}
     """
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
-        raise ValueError("no JWK set")
+        raise ValueError("no JWK set")  # noqa: TRY004 - one kind of error for every unusable document
     found = (_read_key(entry) for entry in document["keys"][:MAX_KEYS])
     return {kid: key for kid, key in found if key is not None}
 

@@ -20,21 +20,25 @@ from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.search.fuse import order_by_score, reciprocal_ranks
-from misir.search.schemas import Mode, SearchAnswer, SearchHit, SearchRequest
+from misir.search.schemas import Leg, Mode, SearchAnswer, SearchHit, SearchRequest
 from misir.spaces.views import SQL as SPACES
 
 SQL = load_statements("misir.search", "search.sql")
 
-CANDIDATES: Final = 100
-"""Hits a leg contributes (engine.md §9)."""
+EXACT_NAME: Final = 10.0
+"""What an exact name is worth in the keyword order: more than any text rank."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ranked:
-    """Artifact ids, best first, with the score the order follows."""
+    """Artifact ids, best first, with the score the order follows, and which leg found which."""
 
     ids: list[int]
     scores: dict[int, float]
+    found: dict[Leg, set[int]]
+
+    def matched_by(self, artifact_id: int) -> list[Leg]:
+        return [leg for leg, ids in self.found.items() if artifact_id in ids]
 
 
 async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> SearchAnswer:
@@ -52,9 +56,7 @@ async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> 
         ranked = await _rank(tx, res, request, vector, mode)
         page, next_cursor = _page(ranked, request)
         hits = await _load(tx, res, request, vector, page) if page else {}
-    results = [
-        _hit(hits[artifact_id], ranked.scores[artifact_id]) for artifact_id in page if artifact_id in hits
-    ]
+    results = [_hit(hits[one], ranked.scores[one], ranked.matched_by(one)) for one in page if one in hits]
     return SearchAnswer(
         results=results,
         query=request.q,
@@ -106,29 +108,28 @@ async def _rank(tx: Tx, res: Resources, request: SearchRequest, vector: Vector |
             vector=HalfVector(vector),
             model=res.embedder.fingerprint,
             max_distance=1 - threshold,
-            k=CANDIDATES,
+            k=res.config.search_candidates,
         )
     if mode != "semantic":
         filters = Jsonb(_keyword_filters(request))
-        keyword = await tx.ask(SQL.keyword_hits, q=request.q, k=CANDIDATES, filters=filters)
+        keyword = await tx.ask(SQL.keyword_hits, q=request.q, k=res.config.search_candidates, filters=filters)
     near = await semantic.fetchall() if semantic is not None else []
     worded = await keyword.fetchall() if keyword is not None else []
-    return _order(mode, near, worded)
+    return _order(mode, near, worded, res.config.fusion_k)
 
 
-def _order(mode: Mode, near: list[dict[str, Any]], worded: list[dict[str, Any]]) -> _Ranked:
+def _order(mode: Mode, near: list[dict[str, Any]], worded: list[dict[str, Any]], fusion_k: float) -> _Ranked:
     """One order from the legs' rows. An exact name has votes of its own, so it comes first in hybrid, too."""
+    names = [row["artifact_id"] for row in worded if row["is_exact"]]
+    meant, said = [row["artifact_id"] for row in near], [row["artifact_id"] for row in worded]
+    found: dict[Leg, set[int]] = {"meaning": {*meant}, "words": {*said}, "name": {*names}}
     if mode == "semantic":
         scores = {row["artifact_id"]: row["similarity"] for row in near}
-        return _Ranked(list(scores), scores)
-    if mode == "keyword":
-        scores = {row["artifact_id"]: row["rank"] + 10.0 * row["is_exact"] for row in worded}
-        return _Ranked(order_by_score(scores), scores)
-    exact = [row["artifact_id"] for row in worded if row["is_exact"]]
-    scores = reciprocal_ranks(
-        [row["artifact_id"] for row in near], [row["artifact_id"] for row in worded], exact, exact
-    )
-    return _Ranked(order_by_score(scores), scores)
+    elif mode == "keyword":
+        scores = {row["artifact_id"]: row["rank"] + EXACT_NAME * row["is_exact"] for row in worded}
+    else:
+        scores = reciprocal_ranks(meant, said, names, names, k=fusion_k)
+    return _Ranked(order_by_score(scores), scores, found)
 
 
 def _filters(request: SearchRequest) -> dict[str, Any]:
@@ -174,10 +175,16 @@ async def _load(
     return {row["artifact_id"]: row for row in await rows.fetchall()}
 
 
-def _hit(row: dict[str, Any], score: float) -> SearchHit:
+def _hit(row: dict[str, Any], score: float, matched_by: list[Leg]) -> SearchHit:
     headline = row.pop("headline")
     similarity = row.pop("similarity")
-    return SearchHit(**row, similarity=similarity or 0.0, score=score, highlights=highlights(headline))
+    return SearchHit(
+        **row,
+        similarity=similarity or 0.0,
+        score=score,
+        matched_by=matched_by,
+        highlights=highlights(headline),
+    )
 
 
 def highlights(headline: str | None) -> list[str]:

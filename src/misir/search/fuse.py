@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
-
-RRF_K: Final = 60
-"""k of reciprocal rank fusion: how little the first ranks outweigh the next (Cormack et al. 2009)."""
 
 
-def reciprocal_ranks(*rankings: Sequence[int]) -> dict[int, float]:
-    """score(d) = Σ over rankings of 1/(60 + rank), rank from 1; 0..n/61 (Cormack, Clarke, Büttcher 2009).
+def reciprocal_ranks(*rankings: Sequence[int], k: float) -> dict[int, float]:
+    """score(d) = Σ over rankings of 1/(k + rank), rank from 1 (Cormack, Clarke, Büttcher 2009).
 
-    A document missing from a ranking gets nothing from it.
+    A document missing from a ranking gets nothing from it. The larger k, the less the
+    first ranks outweigh the next.
 
-    >>> scores = reciprocal_ranks([7, 8], [8])
+    >>> scores = reciprocal_ranks([7, 8], [8], k=60)
     >>> scores[8] == 1 / 62 + 1 / 61, scores[7] == 1 / 61
     (True, True)
     """
     scores: dict[int, float] = {}
     for ranking in rankings:
         for rank, item in enumerate(ranking, start=1):
-            scores[item] = scores.get(item, 0.0) + 1 / (RRF_K + rank)
+            scores[item] = scores.get(item, 0.0) + 1 / (k + rank)
     return scores
 
 

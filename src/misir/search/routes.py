@@ -6,8 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from misir.deps import Me, Res, problems
-from misir.plumbing.auth import check_same_user
+from misir.deps import Me, Res, problems, require_same_user
 from misir.search.find import search
 from misir.search.schemas import SearchAnswer, SearchRequest
 
@@ -23,6 +22,5 @@ async def get_search(me: Me, res: Res, asked: Annotated[SearchRequest, Query()])
 @router.post("/search", responses=problems(404, 413))
 async def post_search(me: Me, res: Res, asked: SearchRequest) -> SearchAnswer:
     """The same as a body; `space_ids` names several spaces."""
-    if not res.settings.MOCK_AUTH:
-        check_same_user(me, asked.user_id)
+    require_same_user(res, me, asked.user_id)
     return await search(res, me, asked)

@@ -11,6 +11,7 @@ from misir.fields import Id, Moment, Share, Text
 from misir.orient.reading import ContentSource, EngagementLevel
 
 Mode = Literal["hybrid", "semantic", "keyword"]
+Leg = Literal["meaning", "words", "name"]
 
 MAX_QUERY = 1_000
 
@@ -57,6 +58,7 @@ class SearchHit(BaseModel):
     artifact_id: int
     signal_id: int | None
     similarity: float = Field(description="Raw cosine to the query; 0 when there is no vector to compare.")
+    matched_by: list[Leg] = Field(description="Which legs found it.")
     score: float = Field(
         description="What the order follows: fused ranks, cosine, or text rank, by mode_used."
     )

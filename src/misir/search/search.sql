@@ -25,7 +25,8 @@ select artifact_id, rank, is_exact from misir.keyword_hits(%(q)s, %(k)s, %(filte
 -- What is shown of each hit. The marks around found words are control characters until they are escaped.
 select a.id as artifact_id, g.id as signal_id, a.title, a.url, left(a.content, 300) as content_preview,
        case when a.content is not null then
-         ts_headline('english', left(a.content, 20000), websearch_to_tsquery('english', %(q)s),
+         ts_headline('english', left(a.content, 20000),
+                     replace(plainto_tsquery('english', %(q)s)::text, '&', '|')::tsquery, -- any of the words
                      'MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=' || chr(1)
                      || ', StartSel=' || chr(2) || ', StopSel=' || chr(3))
        end as headline,

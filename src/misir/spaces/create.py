@@ -66,7 +66,7 @@ async def create_space(res: Resources, user_id: uuid.UUID, new: NewSpace, now: d
     """
     vectors = await _embed_phrases(res, new)
     async with res.database.as_user(user_id) as tx:
-        space_id = await _insert_space(tx, new, vectors)
+        space_id = await _insert_space(tx, res, new, vectors)
         if new.subspaces:
             topic_ids = await _insert_topics(tx, res, space_id, new, vectors, now=now)
             await _insert_markers(
@@ -84,12 +84,13 @@ async def _embed_phrases(res: Resources, new: NewSpace) -> _Vectors:
     return _Vectors({phrase: one.vector for phrase, one in zip(phrases, made, strict=True)})
 
 
-async def _insert_space(tx: Tx, new: NewSpace, vectors: _Vectors) -> int:
+async def _insert_space(tx: Tx, res: Resources, new: NewSpace, vectors: _Vectors) -> int:
     rows = await tx.ask(
         SQL.insert_space,
         name=new.name,
         description=new.description,
         intention=new.intention,
+        model=None if new.intention is None else res.embedder.fingerprint,
         intention_embedding=None if new.intention is None else HalfVector(vectors.of(new.intention)),
         auto_subspaces=new.auto_subspaces,
         color=PALETTE[sum(new.name.encode()) % len(PALETTE)],

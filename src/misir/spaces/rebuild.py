@@ -26,17 +26,21 @@ SQL = load_statements("misir.spaces", "topics.sql")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lesson:
-    """One signal of a topic: which page, how deeply read, its vector (D,), and whether it may teach."""
+    """One signal of a topic: its page, how deeply read, its vector (D,), whether it may teach.
+
+    `is_member`: is the page in the topic still?
+    """
 
     artifact_id: int
     level: EngagementLevel
     vector: Vector
     may_teach: bool
+    is_member: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """A topic folded from its lessons. `taught`: weight by artifact; its keys are the topic's artifacts."""
+    """A topic folded from its lessons. `taught`: weight by artifact, of the artifacts that are in it."""
 
     state: TopicState
     taught: dict[int, float]
@@ -44,7 +48,7 @@ class Learned:
 
 def fold(
     start: TopicState,
-    lessons: Iterable[Lesson],
+    lessons: Sequence[Lesson],
     calibration: Calibration,
     config: EngineConfig,
     *,
@@ -64,7 +68,8 @@ def fold(
         )
         state = teach(state, lesson.vector, weight, config, learning_rate=learning_rate)
         taught[lesson.artifact_id] += weight
-    return Learned(state, taught)
+    members = {lesson.artifact_id for lesson in lessons if lesson.is_member}
+    return Learned(state, {artifact_id: w for artifact_id, w in taught.items() if artifact_id in members})
 
 
 def _relevance(state: TopicState, x: Vector, calibration: Calibration) -> float:
@@ -95,7 +100,8 @@ async def _rebuild(tx: Tx, res: Resources, topic_id: int, now: datetime) -> None
 
 def _lesson(row: dict[str, Any]) -> Lesson:
     vector = row["vector"].to_numpy().astype(np.float32)
-    return Lesson(row["artifact_id"], EngagementLevel(row["engagement_level"]), vector, row["may_teach"])
+    level = EngagementLevel(row["engagement_level"])
+    return Lesson(row["artifact_id"], level, vector, row["may_teach"], row["is_member"])
 
 
 async def _store(tx: Tx, res: Resources, topic_id: int, learned: Learned, now: datetime) -> None:

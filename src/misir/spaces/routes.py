@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from misir.deps import Me, Now, Res, problems
+from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import Moment, PathId
-from misir.plumbing.auth import check_same_user
 from misir.spaces import views
 from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace, Space, SpaceList, Subspace
@@ -37,8 +36,7 @@ async def list_spaces(
 @router.post("/spaces", status_code=201, responses=problems(413))
 async def post_space(me: Me, res: Res, now: Now, body: NewSpace) -> Space:
     """Declare a space with its topics and their markers: one transaction, one embedding call."""
-    if not res.settings.MOCK_AUTH:
-        check_same_user(me, body.user_id)
+    require_same_user(res, me, body.user_id)
     space_id = await create_space(res, me, body, now)
     return await views.get_space(res.database, me, space_id, now)
 

@@ -15,7 +15,8 @@ cross join lateral (
 ) a
 cross join lateral (
   select count(*) as subspace_count,
-         sum(confidence * artifact_count) / nullif(sum(artifact_count), 0) as confidence
+         sum(confidence * artifact_count) filter (where artifact_count >= %(min_artifacts)s)
+           / nullif(sum(artifact_count) filter (where artifact_count >= %(min_artifacts)s), 0) as confidence
   from misir.subspace where space_id = s.id and user_id = s.user_id and state <> 'retired'
 ) t
 cross join lateral (
@@ -36,8 +37,10 @@ select count(*) as count from misir.space
 where user_id = %(user_id)s and deleted_at is null and (archived_at is not null) = %(archived)s;
 
 -- name: insert_space
-insert into misir.space (user_id, name, description, intention, intention_embedding, auto_subspaces, color)
-values (%(user_id)s, %(name)s, %(description)s, %(intention)s, %(intention_embedding)s, %(auto_subspaces)s, %(color)s)
+insert into misir.space (user_id, name, description, intention, intention_embedding, intention_model,
+                         auto_subspaces, color)
+values (%(user_id)s, %(name)s, %(description)s, %(intention)s, %(intention_embedding)s, %(model)s,
+        %(auto_subspaces)s, %(color)s)
 returning id;
 
 -- name: insert_subspace

@@ -33,13 +33,15 @@ order by m.id;
 
 -- name: load_lessons
 -- What the topic was taught by the pages that are its own now, in log order. A page moved here by hand counts as
--- if it had always been here, from its first signal on, and always teaches; one that was deleted never was.
-select g.artifact_id, g.engagement_level, e.vector, g.updates_centroid or m.id is not null as may_teach, g.occurred_at
+-- if it had always been here, from its first signal on, and always teaches; one that was deleted never was. A page
+-- that left with a change of its text is no member any more, but what its old text taught stays taught.
+select g.artifact_id, g.engagement_level, e.vector, g.updates_centroid or coalesce(m.teaches, false) as may_teach,
+       coalesce(a.subspace_id = %(topic_id)s, false) as is_member
 from misir.signal g
 join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id
 join misir.embedding e on e.id = g.embedding_id and e.user_id = g.user_id
 left join lateral (
-  select c.id, c.seq, (c.payload ->> 'to')::bigint as topic_id
+  select c.id, c.seq, (c.payload ->> 'to')::bigint as topic_id, (c.payload ->> 'teaches')::boolean as teaches
   from misir.correction c
   where c.user_id = g.user_id and c.kind = 'move' and c.artifact_ids @> array[g.artifact_id]
     and (c.space_id <> g.space_id or c.seq > g.seq)

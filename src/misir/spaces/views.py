@@ -29,6 +29,7 @@ async def list_spaces(
 ) -> SpaceList:
     after_id = decode_cursor(cursor, (int,))[0] if cursor else 0
     wanted = {"now": now, "archived": archived, "space_id": None, "after_id": after_id}
+    wanted["min_artifacts"] = EngineConfig().min_artifacts
     size = limit or CAP
     async with database.as_user(user_id) as tx:
         rows = await tx.ask(SQL.list_spaces, wanted, updated_since=updated_since, limit=size + 1)
@@ -41,6 +42,7 @@ async def list_spaces(
 
 async def get_space(database: Database, user_id: uuid.UUID, space_id: int, now: datetime) -> Space:
     wanted = {"now": now, "archived": False, "space_id": space_id, "after_id": 0, "limit": 1}
+    wanted["min_artifacts"] = EngineConfig().min_artifacts
     async with database.as_user(user_id) as tx:
         rows = await tx.ask(SQL.list_spaces, wanted, updated_since=None)
         row = await rows.fetchone()

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 import psycopg
 from fastapi import Response
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from misir.embed.calibration import Calibration
 from misir.errors import MisirError, invalid, unavailable
@@ -66,7 +67,7 @@ class Home:
         return problem.status if problem else 200
 
 
-async def read_home(res: Resources, query: Mapping[str, str], now: datetime) -> Home:
+async def read_home(res: Resources, request: HTTPConnection, now: datetime) -> Home:
     """Health first, since the rest depends on it; never raises for what is down.
 
     get_ready → list_spaces → search        the same functions as the API's routes
@@ -74,7 +75,10 @@ async def read_home(res: Resources, query: Mapping[str, str], now: datetime) -> 
     readiness = await get_ready(res, Response())
     if not res.settings.MOCK_AUTH:
         return Home(readiness, is_personal=False)
-    me = await res.verifier.verify(None)
+    local = await _attempt(res.verifier.verify(request))
+    if isinstance(local, MisirError):  # somebody from another machine
+        return Home(readiness, is_personal=False)
+    me, query = local.user_id, request.query_params
     q = query.get("q", "").strip()
     if readiness.database.status != "ok":
         down = unavailable(readiness.database.detail or "The database does not answer.")

@@ -25,7 +25,7 @@ async def get_root(request: Request, res: Res, now: Now) -> Response:
     if not wants_html(request):
         facts = describe(res.settings.PROJECT_NAME, res.settings.VERSION)
         return JSONResponse(facts, headers={"Vary": "Accept"})
-    home = await read_home(res, request.query_params, now)
+    home = await read_home(res, request, now)
     calibration = res.embedder.calibration
     return render(
         "home.html",

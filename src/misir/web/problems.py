@@ -67,7 +67,7 @@ PROBLEMS: Final = {
         "`errors` names each field and its fault; `/docs` lists what is allowed. Correct it before you send "
         "it again: the same request fails again.",
     ),
-    "rate-limited": ProblemPage(
+    "too-many-requests": ProblemPage(
         429,
         "Too many requests",
         "More requests came in this minute than the limit of this route allows.",

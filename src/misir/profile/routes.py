@@ -1,0 +1,33 @@
+"""/api-keys: keys for scripts and servers."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from misir.deps import Me, Res, problems, require_admin_scope, require_same_user
+from misir.fields import PathId
+from misir.library.schemas import Message
+from misir.profile import keys
+from misir.profile.keys import CreatedKey, KeyList, NewKey
+
+router = APIRouter(tags=["account"], dependencies=[Depends(require_admin_scope)])
+
+
+@router.get("/api-keys", responses=problems())
+async def list_keys(me: Me, res: Res) -> KeyList:
+    """All keys, revoked ones too, by prefix; never the keys themselves."""
+    return await keys.list_keys(res.database, me)
+
+
+@router.post("/api-keys", status_code=201, responses=problems(413))
+async def post_key(me: Me, res: Res, body: NewKey) -> CreatedKey:
+    """Make a key. It is shown in this answer and never again."""
+    require_same_user(res, me, body.user_id)
+    return await keys.create_key(res.database, me, body)
+
+
+@router.delete("/api-keys/{key_id}", responses=problems(404))
+async def delete_key(me: Me, res: Res, key_id: PathId) -> Message:
+    """Revoke a key, at once and for good."""
+    await keys.revoke_key(res.database, me, key_id)
+    return Message(message="Revoked. Whoever uses the key is refused from now on.")
