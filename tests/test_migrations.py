@@ -98,7 +98,7 @@ def test_every_table_without_a_user_is_known(owner: psycopg.Connection[Any]) -> 
         "select relname from pg_class where relnamespace = 'misir'::regnamespace and relkind = 'r'"
     ).fetchall()
     assert {row[0] for row in rows} - set(tenant_tables(owner)) == {
-        "system_config", "_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock"
+        "system_config", "admin_audit", "_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock"
     }  # fmt: skip
 
 
@@ -144,9 +144,12 @@ def test_nothing_of_a_tenant_is_unique_over_all(owner: psycopg.Connection[Any]) 
 def test_definer_functions_are_the_known_ones_with_a_pinned_path(owner: psycopg.Connection[Any]) -> None:
     rows = owner.execute(
         "select p.proname, p.proowner::regrole::text, p.proconfig from pg_proc p "
-        "where p.pronamespace = 'misir'::regnamespace and p.prosecdef"
+        "where p.pronamespace = 'misir'::regnamespace and p.prosecdef order by 1"
     ).fetchall()
-    assert rows == [("keyword_hits", "misir_definer", ["search_path=pg_catalog, pg_temp"])]
+    assert rows == [
+        (name, "misir_definer", ["search_path=pg_catalog, pg_temp"])
+        for name in ("find_api_key", "keyword_hits")
+    ]
 
 
 def test_no_role_of_the_data_api_may_write(owner: psycopg.Connection[Any]) -> None:

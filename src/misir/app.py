@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from misir.admin import routes as admin
 from misir.capture import routes as capture
 from misir.deps import Problem, limited
 from misir.embed.embedder import Embedder
@@ -19,12 +19,14 @@ from misir.library import routes as library
 from misir.limits import policy_of
 from misir.plumbing.http import BodyLimit, CatchAll, HeadIsGet, RequestId, TrailingSlash
 from misir.plumbing.limit_http import AddressLimit
+from misir.plumbing.log import configure_logging
 from misir.profile import routes as profile
 from misir.resources import Resources, build_resources
 from misir.search import routes as search
 from misir.settings import Settings, load_settings
 from misir.spaces import routes as spaces
-from misir.web import pages, system
+from misir.vitals import vital_signs
+from misir.web import metrics, pages, system
 
 EXPOSED_HEADERS = ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID", "Link")
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
@@ -37,9 +39,10 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         resources = app.state.resources = build_resources(settings, embedder=embedder)
-        await resources.start()
-        yield
-        await resources.close()
+        async with vital_signs(resources):
+            await resources.start()
+            yield
+            await resources.close()
 
     app = FastAPI(
         title=settings.PROJECT_NAME,
@@ -57,8 +60,10 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
     for room in (capture, spaces, library, search, profile):
         api.include_router(room.router)
     app.include_router(api)
+    app.include_router(admin.router, prefix="/api/v1")
     app.include_router(system.router)
     app.include_router(pages.router)
+    app.include_router(metrics.router)
     pages.mount_static(app)
     _describe_problems(app)
     return app
@@ -117,9 +122,7 @@ def app_from_environment() -> FastAPI:
     """For `main:app`. A wrong variable ends the process with one sentence, not with a stack trace."""
     try:
         settings = load_settings()
-        logging.basicConfig(
-            level=settings.LOG_LEVEL, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        configure_logging(settings.LOG_LEVEL, settings.LOG_FORMAT)
         return create_app(settings)
     except MisirError as error:
         sys.exit(f"misir: {error.detail}")

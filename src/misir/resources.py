@@ -36,7 +36,10 @@ class Resources:
 
     def __post_init__(self) -> None:
         self.database = Database(
-            self.locate_database, self.embedder.spec, pool_size=self.settings.DB_POOL_SIZE
+            self.locate_database,
+            self.embedder.spec,
+            locate_service=self.locate_service,
+            pool_size=self.settings.DB_POOL_SIZE,
         )
 
     async def locate_database(self) -> str:
@@ -57,6 +60,12 @@ class Resources:
             log.warning("the embedded database's supervisor is gone: starting another")
             with suppress(MisirError):  # tried again a moment later; readiness says that it is down
                 self.attachment = await asyncio.to_thread(self.attachment.reattach)
+
+    def locate_service(self) -> str | None:
+        """The login of the service role: DATABASE_SERVICE_URL, or the embedded server's."""
+        if self.settings.DATABASE_URL:
+            return self.settings.DATABASE_SERVICE_URL
+        return None if self.attachment is None else self.attachment.service_url
 
     async def start(self) -> None:
         """Open the database and load the model, side by side; neither being there is not an error here."""

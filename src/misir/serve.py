@@ -24,6 +24,7 @@ from rich.progress import track
 from misir.demo import Client, Interrupted, load_demo, read_documents
 from misir.errors import MisirError
 from misir.plumbing.data_dir import lock
+from misir.plumbing.log import configure_logging
 from misir.plumbing.supervisor import Attachment, attach_sync
 from misir.resources import Resources, build_resources
 from misir.settings import Settings, load_settings
@@ -73,8 +74,7 @@ def configure(*, is_local: bool, data_dir: Path | None) -> Settings:
 
 def serve(settings: Settings, plan: Plan) -> None:
     """Take the port, start what the server needs, serve until told to stop, and leave nothing running."""
-    logging.basicConfig(level=settings.LOG_LEVEL, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # our own demo client would fill the log
+    configure_logging(settings.LOG_LEVEL, settings.LOG_FORMAT)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until uvicorn takes over: as Ctrl-C
     with listen(plan.host, plan.port) as listener, attached(settings):
         asyncio.run(check_database(settings))

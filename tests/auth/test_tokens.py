@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -107,7 +108,6 @@ def hostile_tokens(project: Any) -> dict[str, str]:
         {"crit": ["exp"]},
         {"crit": []},
         {"b64": False},
-        {"b64": True},
         {"crit": ["b64"], "b64": False},
     ):
         bad[f"header {extra}"] = project.token(header=extra)
@@ -335,10 +335,8 @@ def test_a_key_server_that_talks_nonsense_is_no_key_server(project: Any, body: b
     async def run() -> None:
         keys, _ = keyset(project)
         project.body = body or b" "
-        try:
+        with suppress(KeysUnavailableError):
             assert await keys.find("ec-1") is None
-        except KeysUnavailableError:
-            pass
         await keys.aclose()
 
     asyncio.run(run())

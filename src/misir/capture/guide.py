@@ -5,7 +5,15 @@ from __future__ import annotations
 import uuid
 
 from misir.capture.pipeline import SQL
-from misir.capture.schemas import MAX_CONTENT, MAX_TITLE, CaptureGuide, CaptureRequest, RecentCapture
+from misir.capture.schemas import (
+    MAX_CONTENT,
+    MAX_TITLE,
+    CaptureGuide,
+    CaptureRequest,
+    LimitLeft,
+    RecentCapture,
+)
+from misir.limits import captures_left
 from misir.orient.reading import ContentSource, EngagementLevel
 from misir.orient.urls import MAX_URL_LENGTH
 from misir.plumbing.http import MAX_BODY_BYTES
@@ -30,5 +38,16 @@ async def describe_capture(res: Resources, user_id: uuid.UUID) -> CaptureGuide:
         },
         content_sources=list(ContentSource),
         engagement_levels=list(EngagementLevel),
+        limits=await _limits_left(res, user_id),
         latest=latest,
     )
+
+
+async def _limits_left(res: Resources, user_id: uuid.UUID) -> dict[str, LimitLeft]:
+    if res.limiter is None:
+        return {}
+    left = await captures_left(res.limiter, res.settings, user_id)
+    return {
+        name: LimitLeft(limit=one.limit, remaining=one.remaining, reset_s=one.reset_s)
+        for name, one in left.items()
+    }

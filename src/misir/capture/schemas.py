@@ -185,6 +185,12 @@ class RecentCapture(BaseModel):
     captured_at: datetime
 
 
+class LimitLeft(BaseModel):
+    limit: int = Field(description="A minute.")
+    remaining: int
+    reset_s: int = Field(description="Seconds until used ones begin to come back.")
+
+
 class CaptureGuide(BaseModel):
     """What GET /capture answers: that the token works, and what may be sent."""
 
@@ -195,4 +201,5 @@ class CaptureGuide(BaseModel):
     sizes: dict[str, int]
     content_sources: list[str]
     engagement_levels: list[str]
+    limits: dict[str, LimitLeft]
     latest: list[RecentCapture]

@@ -82,7 +82,8 @@ def _parse(text: str) -> Address | None:
 
 
 def _without_port(entry: str) -> str:
-    """
+    """The address in an entry of X-Forwarded-For.
+
     >>> _without_port("[2001:db8::1]:443"), _without_port("192.0.2.1:443"), _without_port("2001:db8::1")
     ('2001:db8::1', '192.0.2.1', '2001:db8::1')
     """

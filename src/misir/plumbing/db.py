@@ -63,8 +63,16 @@ class Tx:
 class Database:
     """The pool, and why there is none yet. `locate` gives the URL to connect to (and may start a server)."""
 
-    def __init__(self, locate: Callable[[], Awaitable[str]], model: Model, *, pool_size: int = 8) -> None:
+    def __init__(
+        self,
+        locate: Callable[[], Awaitable[str]],
+        model: Model,
+        *,
+        locate_service: Callable[[], str | None] = lambda: None,
+        pool_size: int = 8,
+    ) -> None:
         self._locate = locate
+        self._locate_service = locate_service
         self._model = model
         self._pool_size = pool_size
         self._pool: AsyncConnectionPool[Connection] | None = None
@@ -169,6 +177,26 @@ class Database:
             raise unavailable(
                 "All database connections are busy: try again in a moment.", retry_after_s=2
             ) from None
+
+    @asynccontextmanager
+    async def as_service(self) -> AsyncIterator[Tx]:
+        """A transaction of the service role: sees every tenant. For administrators and workers only.
+
+        Opens a connection each time: administrators are few, and the app's pool must never be able to.
+        """
+        url = self._locate_service()
+        if url is None:
+            raise unavailable("Administration needs DATABASE_SERVICE_URL: the login of the service role.")
+        connect = psycopg.AsyncConnection[DictRow].connect
+        try:
+            async with (
+                asyncio.timeout(ANSWER_WITHIN_S),
+                await connect(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S) as conn,
+            ):
+                await conn.execute(SQL.become_service)
+                yield Tx(conn, None)
+        except TimeoutError:
+            raise unavailable("The database did not answer in time: try again in a moment.") from None
 
     async def is_alive(self) -> bool:
         """Does the database answer right now? For readiness, never for a decision."""

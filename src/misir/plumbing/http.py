@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 import uuid
 
 import psycopg
@@ -13,6 +12,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from misir.errors import DETAILS, MisirError, problem_response, unavailable
+from misir.plumbing.metrics_http import Templates, Visit
 
 log = logging.getLogger("misir.request")
 
@@ -29,31 +29,24 @@ def client_request_id(scope: Scope) -> str:
 
 
 class RequestId:
-    """Outermost: gives the request its id, sends it back, and logs one line when the answer is out."""
+    """Outermost: gives the request its id, sends it back, counts the request, and logs one line of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._templates: Templates | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = client_request_id(scope)
-        scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 0
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
-
+        scope.setdefault("state", {})["request_id"] = client_request_id(scope)
+        if self._templates is None:
+            self._templates = Templates(scope["app"].routes)
+        visit = Visit(scope, send, self._templates)
         try:
-            await self.app(scope, receive, send_with_id)
+            await self.app(scope, receive, visit.send)
         finally:
-            elapsed_ms = (time.perf_counter() - started) * 1000
-            log.info("%s %s %d %.1f ms %s", scope["method"], scope["path"], status, elapsed_ms, request_id)
+            visit.end()
 
 
 class BodyLimit:

@@ -4,6 +4,9 @@
 -- One statement at the start of every user's transaction; both settings end with it.
 select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %(claims)s, true);
 
+-- name: become_service
+select set_config('role', 'misir_service', true);
+
 -- name: list_applied_migrations
 select migration_id from misir._yoyo_migration;
 
