@@ -229,6 +229,8 @@ def test_values_out_of_range_are_clamped_and_named(api: httpx.Client, space: int
         ({"captured_at": "2026-01-01T00:00:00"}, "captured_at"),
         ({"embedding": [0.0] * 384}, ""),
         ({"embedding": "%%%"}, "embedding"),
+        ({"embedding": [1e300] * 384}, "embedding"),
+        ({"embedding": base64.b64encode(b"\xff" * 1536).decode()}, "embedding"),
         ({"signal_type": "psychic"}, "signal_type"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -91,16 +92,29 @@ def problem_response(request: Request, error: MisirError, **extra: Any) -> JSONR
 
 
 SLUGS = {
-    400: "bad-request",
     404: "not-found",
     405: "method-not-allowed",
     413: "too-large",
+    422: "validation-error",
 }
 DETAILS = {
     404: "There is nothing at this address. The API is described at /docs.",
     405: "This address does not answer this method; the Allow header lists the ones it does.",
+    422: "The body cannot be read: send JSON in UTF-8.",
     413: "The request is larger than 8 MiB: send fewer or shorter items.",
 }
+
+
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """Every method some route answers at this path; the router itself names those of one route only."""
+    documented, path = app.openapi()["paths"], path.rstrip("/")
+    templates = [path] if path in documented else [one for one in documented if _fits(one, path)]
+    found = {method.upper() for template in templates for method in documented[template]}
+    return sorted(found | ({"HEAD"} if "GET" in found else set())) or ["GET", "HEAD"]
+
+
+def _fits(template: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{[^/]+\}", "[^/]+", template), path) is not None
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -112,10 +126,14 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def answer_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-        status = error.status_code
+        # The framework's 400 means a body that is no text: to a client that is a 422 like any other.
+        status = 422 if error.status_code == 400 else error.status_code
         detail = DETAILS.get(status, str(error.detail))
         slug = SLUGS.get(status, "http-error")
-        return problem_response(request, MisirError(status, slug, detail, headers=error.headers))
+        headers = dict(error.headers or {})
+        if status == 405:
+            headers["Allow"] = ", ".join(allowed_methods(app, request.url.path))
+        return problem_response(request, MisirError(status, slug, detail, headers=headers))
 
     async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only

@@ -115,8 +115,17 @@ class Settings(BaseSettings):
         Path(".misir"), description="Where the embedded database and local state live."
     )
     DB_POOL_SIZE: int = Field(8, ge=1, le=200, description="Connections a worker may hold.")
+    METRICS_TOKEN: str | None = Field(
+        None, min_length=16, description="Opens /metrics and /dashboard, as Bearer or as Basic password."
+    )
+    METRICS_ALLOW: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Without METRICS_TOKEN: networks that may read /metrics and /dashboard."
+    )
+    LOG_FORMAT: Literal["json", "text"] | None = Field(
+        None, description="Form of the log; unset: text on a terminal, json elsewhere."
+    )
 
-    @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", "TRUSTED_PROXIES", mode="before")
+    @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", "TRUSTED_PROXIES", "METRICS_ALLOW", mode="before")
     @classmethod
     def _list(cls, value: Any) -> Any:
         return parse_list(value) if isinstance(value, str) else value

@@ -61,7 +61,7 @@ def cpu_counter(metrics: Metrics) -> Callable[[], None]:
 
 
 def resident_bytes() -> int:
-    """This process's resident memory; 0 where the system does not tell it in /proc."""
+    """The resident memory of this process; 0 where the system does not tell it in /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     except OSError:

@@ -45,8 +45,12 @@ def filled_in(values: dict[str, str]) -> str:
     """The shipped template with these values in place of its own; a name it lacks comes at the end."""
     lines = TEMPLATE.read_text().splitlines()
     names = [line.partition("=")[0] for line in lines]
-    kept = [f"{name}={values[name]}" if name in values else line for name, line in zip(names, lines, strict=True)]
-    return "\n".join([*kept, *(f"{name}={value}" for name, value in values.items() if name not in names)]) + "\n"
+    kept = [
+        f"{name}={values[name]}" if name in values else line for name, line in zip(names, lines, strict=True)
+    ]
+    return (
+        "\n".join([*kept, *(f"{name}={value}" for name, value in values.items() if name not in names)]) + "\n"
+    )
 
 
 def free_port() -> int:
@@ -200,6 +204,8 @@ class Server:
         self.process.send_signal(signum)
         self.process.wait(PATIENCE_S)
         wait_until(lambda: not self.session(), "the end of every process", 10)
+
+    wait_until = staticmethod(wait_until)
 
     def clean_up(self) -> None:
         for pid in self.session():

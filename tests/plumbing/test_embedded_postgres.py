@@ -62,7 +62,7 @@ def postmaster(root: Path) -> int:
 
 
 def servers(root: Path) -> set[int]:
-    return embedded_postgres._servers_in(root / "postgres", 0)  # noqa: SLF001
+    return embedded_postgres._servers_in(root / "postgres", 0)
 
 
 def spawn_owner(root: Path) -> subprocess.Popen[bytes]:

@@ -140,7 +140,7 @@ def _assign(
     lit = {marker.topic_id for marker in matched}
     boosts = marker_boosts([topic.id in lit for topic in topics], calibration.mu, config)
     forced, by = _named_topic(page, reading, situation)
-    # A page that stays where it is keeps who put it there; what it teaches goes by the same gates as a client's.
+    # A page that stays keeps who put it there; what it teaches passes the same gates as a client's choice.
     rule = by if by is AssignedBy.USER else AssignedBy.CLIENT
     assignment = assign(
         reading.vector,

@@ -20,6 +20,7 @@ from misir.orient.assign import AssignedBy
 from misir.orient.reading import ContentSource, EngagementLevel
 from misir.orient.vectors import Vector, to_half, unit
 from misir.plumbing.db import Tx
+from misir.plumbing.metrics import count_capture, counted_refusals
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.topic import read_topic
@@ -51,7 +52,12 @@ async def capture(res: Resources, user_id: uuid.UUID, request: CaptureRequest, n
     others: the space's lock puts decisions in one order. Raises MisirError: 404 unknown space, topic,
     session or marker; 409 archived space; 422 unusable vector; 503 no model or no database.
     """
-    page = read_page(request, now, res.config)
+    with counted_refusals():
+        return await _capture(res, user_id, read_page(request, now, res.config))
+
+
+async def _capture(res: Resources, user_id: uuid.UUID, page: Page) -> Captured:
+    """Again from the start whenever the page's text changed under us."""
     for _ in range(MAX_RACES):
         known = await _find_known(res, user_id, page)
         visit = complete_page(page, known, res.config)
@@ -142,6 +148,7 @@ async def _write_capture(
     async with res.database.as_user(user_id) as tx:
         row, repeated_signal_id = await _lock(tx, page)
         if row is not None and repeated_signal_id is not None:
+            count_capture("repeated")
             return _already_captured(page, row, repeated_signal_id)
         _check_text(page, known, reading, row)
         if row is not None and row["deleted_at"] is not None:
@@ -149,6 +156,7 @@ async def _write_capture(
         loaded = await _load(tx, res, page, reading)
         decision = decide(page, reading, loaded.situation, res.embedder.calibration, res.config)
         signal_id = await _write(tx, res, page, reading, loaded, decision)
+    count_capture("new" if loaded.row is None else "known", decision.assignment.fit)
     return _captured(page, reading, loaded, decision, signal_id)
 
 

@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    StrictBool,
+    field_validator,
+    model_validator,
+)
 
 from misir.fields import Id, Moment, Text
 from misir.orient.assign import AssignedBy
@@ -19,6 +27,9 @@ from misir.orient.vectors import Vector, is_degenerate
 MAX_TITLE = 2_000
 MAX_CONTENT = 1_000_000
 MAX_DIMENSION = 16_000
+MAX_COMPONENT = 1e9
+"""Larger numbers are no embedding, and their squares would overflow."""
+
 MAX_MS = 366 * 24 * 3_600_000
 MAX_WORDS = 10_000_000
 CLOCK_SKEW = timedelta(minutes=5)
@@ -49,7 +60,7 @@ def _read_vector(value: Any) -> Any:
 
 
 Components = Annotated[
-    list[Annotated[float, Field(allow_inf_nan=False)]],
+    list[Annotated[float, Field(ge=-MAX_COMPONENT, le=MAX_COMPONENT, allow_inf_nan=False)]],
     BeforeValidator(_read_vector),
     Field(min_length=1, max_length=MAX_DIMENSION),
 ]
@@ -88,7 +99,7 @@ class CaptureRequest(BaseModel):
         None, description="When it was read; at most 5 minutes ahead of our clock."
     )
     margin: Any = Field(None, description="Ignored: the server computes it.")
-    updates_centroid: bool = True
+    updates_centroid: StrictBool = True
     user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
 
     _adjusted: list[str] = PrivateAttr(default_factory=list)

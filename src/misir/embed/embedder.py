@@ -24,6 +24,7 @@ from misir.embed.calibration import Calibration, calibration_for
 from misir.embed.models import ModelSpec, Task, model_unavailable, resolve_model
 from misir.embed.text import MAX_WINDOWS, Vectors, finish, merge_windows
 from misir.errors import MisirError
+from misir.plumbing.metrics import count_cache, timed_embedding
 from misir.settings import Settings
 
 P = ParamSpec("P")
@@ -120,9 +121,10 @@ class Embedder:
     ) -> list[Embedding]:
         """One embedding per text, in order; equal texts are computed once, runs on all threads."""
         _require_visible(texts)
-        batch = await self._on_thread(self._prepare, texts, task, max_windows)
-        await asyncio.gather(*(self._on_thread(self._run, batch, run) for run in batch.runs))
-        return await self._on_thread(self._complete, batch)
+        with timed_embedding(len(texts)):
+            batch = await self._on_thread(self._prepare, texts, task, max_windows)
+            await asyncio.gather(*(self._on_thread(self._run, batch, run) for run in batch.runs))
+            return await self._on_thread(self._complete, batch)
 
     def embed_texts(
         self, texts: Sequence[str], task: Task = "document", *, max_windows: int = MAX_WINDOWS
@@ -171,6 +173,7 @@ class Embedder:
         unique = dict(zip(keys, texts, strict=True))
         found = {key: self.cache.get(key) for key in unique}
         batch = _Batch(keys, {key: hit for key, hit in found.items() if hit is not None})
+        count_cache(len(batch.known), len(unique) - len(batch.known))
         for key, text in unique.items():
             if key not in batch.known:
                 batch.add(key, *backend.split(text, self.spec.prefix(task), max_windows))

@@ -22,6 +22,7 @@ from starlette.requests import HTTPConnection
 from misir.errors import MisirError, forbidden, unauthorized, unavailable
 from misir.plumbing.client_ip import is_loopback_peer
 from misir.plumbing.jwks import ALGORITHMS, MAX_KID, KeySet, KeysUnavailableError
+from misir.plumbing.metrics import count_auth_refusal
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,8 @@ class NoProvider:
 
 
 def refuse(reason: RefusedError) -> MisirError:
-    log.info("token refused: %s", reason)
+    log.info("token refused: %s", reason.args[0])
+    count_auth_refusal(reason.args[0])
     return unauthorized()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import Scope
@@ -31,6 +32,7 @@ def client_ip(scope: Scope, trusted: Sequence[Network] = ()) -> str:
     return str(chain[0])
 
 
+@lru_cache(4096)
 def network_key(ip: str) -> str:
     """What one subscriber has: an IPv4 address, an IPv6 /64.
 
@@ -73,6 +75,7 @@ def _peer(scope: Scope, chain: Sequence[Address | None]) -> Address | str:
     return LOOPBACK if chain and put_there == peer else peer
 
 
+@lru_cache(4096)
 def _parse(text: str) -> Address | None:
     try:
         address = ip_address(text.partition("%")[0])

@@ -198,6 +198,10 @@ class Database:
         except TimeoutError:
             raise unavailable("The database did not answer in time: try again in a moment.") from None
 
+    def pool_stats(self) -> dict[str, int]:
+        """psycopg_pool's own figures; empty while there is no pool."""
+        return self._pool.get_stats() if self._pool is not None else {}
+
     async def is_alive(self) -> bool:
         """Does the database answer right now? For readiness, never for a decision."""
         if self._pool is None:

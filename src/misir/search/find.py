@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,7 @@ from misir.orient.assign import Calibration
 from misir.orient.vectors import Vector
 from misir.paging import decode_cursor, encode_cursor
 from misir.plumbing.db import Tx
+from misir.plumbing.metrics import observe_search
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.search.fuse import order_by_score, reciprocal_ranks
@@ -50,12 +52,14 @@ async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> 
     Without a model it answers from keywords and says so, unless mode=semantic, which is then a 503.
     Raises MisirError 404 for a space that is not the user's, 503 without a database.
     """
+    started = time.perf_counter()
     vector, mode, notice = await _embed_question(res, request)
     async with res.database.as_user(user_id) as tx:
         await _require_spaces(tx, request.spaces)
         ranked = await _rank(tx, res, request, vector, mode)
         page, next_cursor = _page(ranked, request)
         hits = await _load(tx, res, request, vector, page) if page else {}
+    observe_search(mode, time.perf_counter() - started)
     results = [_hit(hits[one], ranked.scores[one], ranked.matched_by(one)) for one in page if one in hits]
     return SearchAnswer(
         results=results,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from misir.fields import Id, Moment, Share, Text
+from misir.fields import Id, Moment, Share, Text, Whole
 from misir.orient.reading import ContentSource, EngagementLevel
 
 Mode = Literal["hybrid", "semantic", "keyword"]
@@ -27,7 +27,7 @@ class SearchRequest(BaseModel):
     space_id: Id | None = None
     space_ids: list[Id] | None = Field(None, max_length=100)
     subspace_id: Id | None = None
-    limit: int = Field(20, ge=1, le=100)
+    limit: Whole = Field(20, ge=1, le=100)
     cursor: Annotated[Text, Field(max_length=500)] | None = None
     threshold: Share | None = Field(
         None, description="Least cosine of a semantic hit; default: the model's own."

@@ -6,9 +6,9 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
 
-from misir.fields import Name, Text, stripped
+from misir.fields import Name, Text, Whole, stripped
 
 MAX_SUBSPACES = 50
 MAX_MARKERS = 50
@@ -22,9 +22,9 @@ class NewSubspace(BaseModel):
     markers: list[Name] = Field(
         default_factory=list, max_length=MAX_MARKERS, examples=[["json", "csv files"]]
     )
-    depth: int | None = Field(None, ge=0, le=1000)
+    depth: Whole | None = Field(None, ge=0, le=1000)
     prerequisites: list[Name] = Field(default_factory=list, max_length=MAX_SUBSPACES)
-    suggested_study_order: int | None = Field(None, ge=0, le=1000)
+    suggested_study_order: Whole | None = Field(None, ge=0, le=1000)
 
 
 class NewSpace(BaseModel):
@@ -33,7 +33,7 @@ class NewSpace(BaseModel):
     intention: Annotated[Text, Field(max_length=10_000)] | None = Field(
         None, examples=["Write a small web server"]
     )
-    auto_subspaces: bool = True
+    auto_subspaces: StrictBool = True
     subspaces: list[NewSubspace] = Field(default_factory=list, max_length=MAX_SUBSPACES)
     user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
 

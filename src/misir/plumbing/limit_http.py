@@ -1,0 +1,157 @@
+"""Limits over HTTP: the address stage as pure ASGI middleware, the header fields, and what a refusal says."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from misir.errors import MisirError, problem_response
+from misir.plumbing.client_ip import Network, client_ip, network_key
+from misir.plumbing.limiter import Decision, Limiter, Policy
+from misir.plumbing.metrics import count_limit
+
+FREE = ("/health", "/metrics", "/dashboard")
+NOBODYS = (401, 404, 405)
+MAX_REFUSALS = 10_000
+
+
+def is_free(path: str) -> bool:
+    return path == "/" or path.startswith(FREE)
+
+
+def header_fields(decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
+    """RateLimit-Policy and RateLimit, structured fields of draft-ietf-httpapi-ratelimit-headers.
+
+    >>> header_fields([Decision(Policy("capture", 100), True, 99, 60, 0)])
+    [(b'ratelimit-policy', b'"capture";q=100;w=60'), (b'ratelimit', b'"capture";r=99;t=60')]
+    """
+    policies = ", ".join(f'"{d.policy.name}";q={d.limit};w=60' for d in decisions)
+    left = ", ".join(f'"{d.policy.name}";r={d.remaining};t={d.reset_s}' for d in decisions)
+    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
+
+
+def too_many(decision: Decision) -> MisirError:
+    wait_s = max(decision.retry_after_s, 1)
+    return MisirError(
+        429,
+        "too-many-requests",
+        f"The limit `{decision.policy.name}` of {decision.limit} a minute is used up: "
+        f"try again in {wait_s} second{'s' if wait_s > 1 else ''}.",
+        headers={"Retry-After": str(wait_s)},
+    )
+
+
+def remember(scope: Scope, decision: Decision) -> None:
+    """For the header fields of the answer, a refusal's and an error's included."""
+    scope["state"].setdefault("rate_limits", []).append(decision)
+
+
+class Refusals:
+    """Who is over the limit, with which credentials, until when: a flood is answered without any work."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[str, tuple[float, Decision]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._until)
+
+    def add(self, caller: str, decision: Decision) -> None:
+        self._until[caller] = (time.monotonic() + decision.retry_after_s, decision)
+        if len(self._until) > MAX_REFUSALS:
+            self._until.popitem(last=False)
+
+    def still(self, caller: str) -> Decision | None:
+        """The refusal that still holds, its waiting time counted down."""
+        if caller not in self._until:
+            return None
+        until, decision = self._until[caller]
+        left_s = int(until - time.monotonic()) + 1
+        if until <= time.monotonic():
+            del self._until[caller]
+            return None
+        return Decision(decision.policy, False, 0, left_s, left_s)
+
+
+class AddressLimit:
+    """Counts, by client address, the answers that no verified user is behind, and the pages.
+
+    Whether a user is behind a request is known when its answer starts, so that is when it is counted; over
+    the limit, the answer is replaced by 429. User-limited answers only get their header fields here.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, unauthenticated: Policy, pages: Policy, trusted: Sequence[Network] = ()
+    ) -> None:
+        self.app = app
+        self.unauthenticated = unauthenticated
+        self.pages = pages
+        self.trusted = trusted
+        self.refusals = Refusals()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or is_free(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        address = network_key(client_ip(scope, self.trusted))
+        refused = self.refusals.still(_caller(scope, address)) if self.refusals else None
+        if refused is not None:
+            count_limit("refused", refused.policy.name)
+            await _refuse(refused, scope, receive, send)
+            return
+        is_refused = False
+
+        async def send_counted(message: Message) -> None:
+            nonlocal is_refused
+            if message["type"] == "http.response.start":
+                decision = await self._count(scope, address, message["status"])
+                is_refused = decision is not None and not decision.allowed
+                if decision is not None and is_refused:
+                    if decision.policy is self.pages or message["status"] == 401:
+                        self.refusals.add(_caller(scope, address), decision)
+                    await _refuse(decision, scope, receive, send)
+                else:
+                    decisions = scope["state"].get("rate_limits")
+                    message["headers"] = [
+                        *message["headers"],
+                        *(header_fields(decisions) if decisions else ()),
+                    ]
+            if not is_refused:
+                await send(message)
+
+        await self.app(scope, receive, send_counted)
+
+    async def _count(self, scope: Scope, address: str, status: int) -> Decision | None:
+        """The decision on this answer; None when it is the user stage's affair."""
+        user_id = scope["state"].get("user_id")
+        if user_id is None and (status in NOBODYS or _is_api(scope)):
+            policy, key = self.unauthenticated, f"ip:{address}"
+        elif _is_api(scope):
+            return None
+        else:
+            policy, key = self.pages, f"user:{user_id}" if user_id else f"ip:{address}"
+        limiter: Limiter = scope["app"].state.resources.limiter
+        decision = await limiter.hit(policy, key)
+        remember(scope, decision)
+        return decision
+
+
+def _is_api(scope: Scope) -> bool:
+    return bool(scope["path"].startswith("/api/"))
+
+
+def _caller(scope: Scope, address: str) -> str:
+    """Address, credentials, and API or page: what a remembered refusal holds for, and nobody else."""
+    given = b"\n".join(value for name, value in scope["headers"] if name in {b"authorization", b"cookie"})
+    proof = hashlib.sha256(given).hexdigest() if given else ""
+    return f"{address} {'api' if _is_api(scope) else 'page'} {proof}"
+
+
+async def _refuse(decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
+    response = problem_response(Request(scope), too_many(decision))
+    response.raw_headers += header_fields([decision])
+    await response(scope, receive, send)

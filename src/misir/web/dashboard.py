@@ -1,0 +1,279 @@
+"""The dashboard's figures: metric families in, one JSON document out. Pure but for the clock."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:  # see metrics.start_metrics
+    from prometheus_client.metrics_core import Metric
+
+Labels = tuple[str, ...]
+NOTE: Final = "p50, p95 and p99 are interpolated from histogram buckets; past the last one it is its bound."
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram's samples: `buckets` are (upper bound, how many up to it), ascending, the last one +Inf."""
+
+    buckets: list[tuple[float, float]]
+    total: float
+
+    @property
+    def count(self) -> float:
+        return self.buckets[-1][1] if self.buckets else 0.0
+
+    @property
+    def mean(self) -> float | None:
+        return self.total / self.count if self.count else None
+
+    def quantile(self, q: float) -> float | None:
+        """Where share `q` lies, assuming an even spread within a bucket; None for no samples.
+
+        >>> Distribution([(1.0, 10), (2.0, 20), (math.inf, 20)], 25.0).quantile(0.75)
+        1.5
+        >>> Distribution([(1.0, 0), (math.inf, 4)], 25.0).quantile(0.5)
+        1.0
+        """
+        if not self.count:
+            return None
+        rank, low, below = q * self.count, 0.0, 0.0
+        for bound, upto in self.buckets:
+            if upto >= rank and upto > below:
+                return low if math.isinf(bound) else low + (bound - low) * (rank - below) / (upto - below)
+            low, below = (low if math.isinf(bound) else bound), upto
+        return low
+
+
+class Figures:
+    """Metric families by our names."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._samples: dict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
+        for family in families:
+            for sample in family.samples:
+                self._samples[sample.name.removeprefix("misir_")].append((sample.labels, sample.value))
+
+    def by(self, name: str, *labels: str) -> dict[Labels, float]:
+        """Sums by the values of `labels`, in their order."""
+        sums: dict[Labels, float] = defaultdict(float)
+        for given, value in self._samples[name]:
+            sums[tuple(given[label] for label in labels)] += value
+        return dict(sorted(sums.items()))
+
+    def sum(self, name: str) -> float:
+        return sum(value for _, value in self._samples[name])
+
+    def distributions(self, name: str, *labels: str) -> dict[Labels, Distribution]:
+        bounds: dict[Labels, dict[float, float]] = defaultdict(lambda: defaultdict(float))
+        for given, value in self._samples[f"{name}_bucket"]:
+            bounds[tuple(given[label] for label in labels)][float(given["le"])] += value
+        sums = self.by(f"{name}_sum", *labels)
+        return {key: Distribution(sorted(found.items()), sums.get(key, 0.0)) for key, found in bounds.items()}
+
+    def distribution(self, name: str) -> Distribution:
+        return self.distributions(name).get((), Distribution([], 0.0))
+
+
+def read_dashboard(families: Iterable[Metric], version: str) -> dict[str, Any]:
+    """Everything the page and its JSON say."""
+    figures = Figures(families)
+    read: dict[str, Any] = {
+        "total_requests": int(figures.sum("http_requests_total")),
+        "requests": requests(figures),
+        "latency": latencies(figures),
+        "latency_note": NOTE,
+        "in_progress": {
+            " ".join(key): int(n)
+            for key, n in figures.by("http_requests_in_progress", "method", "endpoint").items()
+            if n
+        },
+        "python_info": {
+            "version": platform.python_version(),
+            "implementation": platform.python_implementation(),
+        },
+        "version": version,
+        "uptime_s": round(time.time() - figures.sum("start_time_seconds"), 1),
+        "workers": int(figures.sum("workers")),
+        "resident_memory_bytes": int(figures.sum("resident_memory_bytes")),
+        "cpu_seconds": round(figures.sum("cpu_seconds_total"), 2),
+        "captures": {key[0]: int(n) for key, n in figures.by("captures_total", "result").items()},
+        "assignment_fit": summary(figures.distribution("assignment_fit")),
+        "embedding": embedding(figures),
+        "search": {
+            key[0]: milliseconds(found)
+            for key, found in sorted(figures.distributions("search_duration_seconds", "mode").items())
+        },
+        "auth_refusals": {key[0]: int(n) for key, n in figures.by("auth_refusals_total", "reason").items()},
+        "limiter": limiter(figures),
+        "database_pool": {key[0]: int(n) for key, n in figures.by("db_pool_connections", "state").items()},
+    }
+    read["shown"] = show(read)
+    return read
+
+
+def requests(figures: Figures) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for (method, path, status), n in figures.by(
+        "http_requests_total", "method", "endpoint", "status"
+    ).items():
+        one = found.setdefault(f"{method} {path}", {"total": 0, "by_status": {}})
+        one["total"] += int(n)
+        one["by_status"][status] = int(n)
+    return found
+
+
+def latencies(figures: Figures) -> dict[str, dict[str, Any]]:
+    found = figures.distributions("http_request_duration_seconds", "method", "endpoint")
+    return {" ".join(key): milliseconds(one) for key, one in sorted(found.items()) if one.count}
+
+
+def milliseconds(found: Distribution) -> dict[str, Any]:
+    """`sum` in seconds, as Prometheus has it; the rest in milliseconds."""
+    quantiles = {f"p{q}_ms": _ms(found.quantile(q / 100)) for q in (50, 95, 99)}
+    return {
+        "sum": round(found.total, 6),
+        "count": int(found.count),
+        "avg_ms": _ms(found.mean),
+        **quantiles,
+    }
+
+
+def summary(found: Distribution) -> dict[str, Any]:
+    median = found.quantile(0.5)
+    return {
+        "count": int(found.count),
+        "avg": None if found.mean is None else round(found.mean, 3),
+        "p50": None if median is None else round(median, 3),
+    }
+
+
+def embedding(figures: Figures) -> dict[str, Any]:
+    texts = {key[0]: int(n) for key, n in figures.by("embedding_texts_total", "cache").items()}
+    return {
+        "cache_hits": texts.get("hit", 0),
+        "cache_misses": texts.get("miss", 0),
+        "queued_texts": int(figures.sum("embedding_queue_texts")),
+        "batch_texts": summary(figures.distribution("embedding_batch_texts")),
+        "latency": milliseconds(figures.distribution("embedding_duration_seconds")),
+    }
+
+
+def limiter(figures: Figures) -> dict[str, Any]:
+    decisions: dict[str, dict[str, int]] = defaultdict(dict)
+    for (policy, decision), n in figures.by("limit_decisions_total", "policy", "decision").items():
+        decisions[policy][decision] = int(n)
+    storage = {key[0]: int(n) for key, n in figures.by("limiter_storage_workers", "storage").items() if n}
+    return {"decisions": dict(decisions), "storage_by_workers": storage}
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+# ---- as the page writes it -----------------------------------------------------------------------
+
+
+def show(read: dict[str, Any]) -> dict[str, Any]:
+    """Words and numbers ready to be put in place, so that the page's script formats nothing itself."""
+    return {"cards": _cards(read), "tables": [_routes(read), _searches(read), _limits(read), *_lists(read)]}
+
+
+def _cards(read: dict[str, Any]) -> list[dict[str, str]]:
+    fit = read["assignment_fit"]["p50"]
+    embedded, pool = read["embedding"], read["database_pool"]
+    looked = embedded["cache_hits"] + embedded["cache_misses"]
+    figures = {
+        "Requests": _n(read["total_requests"]),
+        "In progress": _n(sum(read["in_progress"].values())),
+        "Up for": _span(read["uptime_s"]),
+        "Workers": _n(read["workers"]),
+        "Memory": f"{read['resident_memory_bytes'] / 2**20:,.0f} MiB",
+        "CPU time": _span(read["cpu_seconds"]),
+        "Embedding, p95": _shown_ms(embedded["latency"]["p95_ms"]),
+        "Texts waiting": _n(embedded["queued_texts"]),
+        "Found in cache": f"{embedded['cache_hits'] / looked:.0%}" if looked else "–",
+        "Fit, median": "–" if fit is None else f"{fit:.2f}",
+        "Connections free": f"{pool.get('available', 0)} of {pool.get('size', 0)}",
+        "Waiting for one": _n(pool.get("waiting", 0)),
+    }
+    return [{"label": label, "value": value} for label, value in figures.items()]
+
+
+TIMES: Final = ["Count", "Average", "p50", "p95", "p99"]
+
+
+def _table(key: str, title: str, columns: list[str], rows: Iterable[list[str]]) -> dict[str, Any]:
+    return {"key": key, "title": title, "columns": columns, "rows": list(rows)}
+
+
+def _routes(read: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        [route, *_times(read["latency"].get(route)), _pairs(one["by_status"])]
+        for route, one in read["requests"].items()
+    ]
+    return _table("routes", "Requests by route", ["Route", *TIMES, "Answers by status"], rows)
+
+
+def _searches(read: dict[str, Any]) -> dict[str, Any]:
+    rows = [[mode, *_times(one)] for mode, one in read["search"].items()]
+    return _table("search", "Searches by mode", ["Mode", *TIMES], rows)
+
+
+def _limits(read: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        [policy, _n(one.get("admitted", 0)), _n(one.get("refused", 0))]
+        for policy, one in read["limiter"]["decisions"].items()
+    ]
+    return _table("limits", "Rate limits", ["Limit", "Admitted", "Refused"], rows)
+
+
+def _lists(read: dict[str, Any]) -> list[dict[str, Any]]:
+    lists = {
+        ("captures", "Captures", "Result"): read["captures"],
+        ("refusals", "Refused tokens", "Kind"): read["auth_refusals"],
+        ("storage", "Where limits are counted", "Storage, by workers"): read["limiter"]["storage_by_workers"],
+    }
+    return [
+        _table(key, title, [column, "Count"], [[name, _n(n)] for name, n in counts.items()])
+        for (key, title, column), counts in lists.items()
+    ]
+
+
+def _times(one: dict[str, Any] | None) -> list[str]:
+    if one is None:
+        return ["–"] * len(TIMES)
+    return [_n(one["count"]), *(_shown_ms(one[name]) for name in ("avg_ms", "p50_ms", "p95_ms", "p99_ms"))]
+
+
+def _n(number: int) -> str:
+    return f"{number:,}"
+
+
+def _pairs(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {_n(n)}" for name, n in counts.items())
+
+
+def _shown_ms(ms: float | None) -> str:
+    return "–" if ms is None else f"{ms:,.1f} ms" if ms < 1000 else f"{ms / 1000:,.2f} s"
+
+
+def _span(seconds: float) -> str:
+    """Seconds in the two largest units.
+
+    >>> _span(59.2), _span(3700), _span(200_000)
+    ('59 s', '1 h 1 min', '2 d 7 h')
+    """
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"

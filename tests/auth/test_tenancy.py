@@ -1,0 +1,397 @@
+"""Every route, every kind of caller, own, foreign and absent ids: nobody reaches another's data.
+
+The routes come from the OpenAPI document; one that is not in REQUESTS below fails the first test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from misir.app import create_app
+from misir.settings import Settings
+
+ME = "7d3c1f5e-0d53-4d5b-9d57-2d5a8a6f4c11"
+OTHER = "11111111-2222-4333-8444-555555555555"
+SERVICE_KEY = "service-role-key-of-the-project"
+ABSENT = 987_654_321
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A request that succeeds when its ids are the caller's own. `{space}` stands for an id of that kind."""
+
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    needs: str = "read"
+
+
+PAGE = {"space_id": "{space}", "url": "https://new.example/page", "title": "sea"}
+PLACED = PAGE | {"subspace_id": "{topic}", "session_id": "{session}", "matched_marker_ids": ["{marker}"]}
+REQUESTS: dict[str, list[Sent]] = {
+    "GET /api/v1/capture": [Sent("/capture")],
+    "POST /api/v1/capture": [Sent("/capture", body=PLACED, needs="write")],
+    "POST /api/v1/artifacts/capture": [Sent("/artifacts/capture", body=PLACED, needs="write")],
+    "POST /api/v1/artifacts": [Sent("/artifacts", body=PLACED, needs="write")],
+    "GET /api/v1/spaces": [Sent("/spaces")],
+    "POST /api/v1/spaces": [
+        Sent("/spaces", body={"name": "New", "subspaces": [{"name": "T", "markers": ["sea"]}]}, needs="write")
+    ],
+    "GET /api/v1/spaces/{space_id}": [Sent("/spaces/{space}")],
+    "GET /api/v1/spaces/{space_id}/subspaces": [Sent("/spaces/{space}/subspaces", {"include": "centroid"})],
+    "GET /api/v1/spaces/{space_id}/artifacts": [
+        Sent("/spaces/{space}/artifacts", {"subspace_id": "{topic?}"})
+    ],
+    "GET /api/v1/artifacts": [Sent("/artifacts")],
+    "GET /api/v1/artifacts/{artifact_id}": [Sent("/artifacts/{artifact}")],
+    "GET /api/v1/artifacts/{artifact_id}/similar": [Sent("/artifacts/{artifact}/similar")],
+    "PATCH /api/v1/artifacts/{artifact_id}": [
+        Sent("/artifacts/{artifact}", body={"title": "sea again"}, needs="write"),
+        Sent("/artifacts/{artifact}", body={"subspace_id": "{topic}"}, needs="write"),
+        Sent("/artifacts/{artifact}", body={"space_id": "{space}"}, needs="write"),
+    ],
+    "DELETE /api/v1/artifacts/{artifact_id}": [Sent("/artifacts/{artifact}", needs="write")],
+    "POST /api/v1/artifacts/{artifact_id}/restore": [Sent("/artifacts/{artifact}/restore", needs="write")],
+    "GET /api/v1/search": [Sent("/search", {"q": "sea", "space_id": "{space}", "subspace_id": "{topic?}"})],
+    "POST /api/v1/search": [Sent("/search", body={"q": "sea", "space_ids": ["{space}"]})],
+    "GET /api/v1/api-keys": [Sent("/api-keys", needs="admin")],
+    "POST /api/v1/api-keys": [Sent("/api-keys", body={"name": "k"}, needs="admin")],
+    "DELETE /api/v1/api-keys/{key_id}": [Sent("/api-keys/{key}", needs="admin")],
+}
+CASES = [
+    pytest.param(operation, sent, id=f"{operation} {number}")
+    for operation, all_sent in REQUESTS.items()
+    for number, sent in enumerate(all_sent)
+]
+HOLE = re.compile(r"\{(\w+\??)\}")
+
+
+def operations() -> set[str]:
+    paths = create_app(Settings(_env_file=None)).openapi()["paths"]
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in paths.items()
+        for method in methods
+        if path.startswith("/api/v1/") and not path.startswith("/api/v1/admin/")
+    }
+
+
+def test_every_route_is_in_the_matrix() -> None:
+    assert operations() == set(REQUESTS)
+
+
+@dataclass
+class World:
+    """Two users with a whole library each, and the app between them."""
+
+    client: httpx.Client
+    owner: psycopg.Connection[Any]
+    project: Any
+    ids: dict[str, dict[str, int]]
+    keys: dict[str, str]
+
+    def send(
+        self, operation: str, sent: Sent, ids: dict[str, int], headers: dict[str, str]
+    ) -> httpx.Response:
+        method = operation.partition(" ")[0]
+        body = {"json": fill(sent.body, ids)} if sent.body is not None else {}
+        return self.client.request(
+            method, f"/api/v1{fill(sent.path, ids)}", params=fill(sent.query, ids), headers=headers, **body
+        )
+
+    def belongings(self, user: str) -> str:
+        """Everything a user has, as text: to see that nothing of it changed."""
+        tables = (
+            "space",
+            "subspace",
+            "marker",
+            "subspace_marker",
+            "session",
+            "artifact",
+            "embedding",
+            "signal",
+            "correction",
+        )
+        return str(
+            [
+                self.owner.execute(
+                    f"select t::text from misir.{t} t where user_id = %s order by 1".encode(), [user]
+                ).fetchall()
+                for t in tables
+            ]
+        )
+
+
+def fill(value: Any, ids: dict[str, int]) -> Any:
+    """Holes replaced by ids; a hole that is the whole string becomes a number."""
+    if isinstance(value, dict):
+        return {name: fill(one, ids) for name, one in value.items()}
+    if isinstance(value, list):
+        return [fill(one, ids) for one in value]
+    if not isinstance(value, str):
+        return value
+    whole = HOLE.fullmatch(value)
+    return ids[whole[1].rstrip("?")] if whole else HOLE.sub(lambda m: str(ids[m[1].rstrip("?")]), value)
+
+
+def holes(sent: Sent) -> list[str]:
+    return sorted(set(HOLE.findall(str([sent.path, sent.query, sent.body]))))
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def world(
+    run_app: Callable[..., httpx.Client], project: Any, owner: psycopg.Connection[Any], fakes: Any
+) -> World:
+    embedder = fakes.embedder_of(sea=fakes.direction(1))
+    client = run_app(
+        MOCK_AUTH=False, SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY=SERVICE_KEY, embedder=embedder
+    )
+    ids = {user: furnish(client, owner, bearer(project.token(sub=user)), user) for user in (OTHER, ME)}
+    keys = {
+        scope: client.post(
+            "/api/v1/api-keys", json={"name": scope, "scopes": [scope]}, headers=bearer(project.token())
+        ).json()["key"]
+        for scope in ("read", "write", "admin")
+    }
+    return World(client, owner, project, ids, keys)
+
+
+def furnish(
+    client: httpx.Client, owner: psycopg.Connection[Any], headers: dict[str, str], user: str
+) -> dict[str, int]:
+    space = client.post(
+        "/api/v1/spaces",
+        json={"name": "S", "subspaces": [{"name": "Sea", "markers": ["sea"]}]},
+        headers=headers,
+    ).json()["id"]
+    topic = client.get(f"/api/v1/spaces/{space}/subspaces", headers=headers).json()[0]["id"]
+    page = {"space_id": space, "url": "https://old.example/", "title": "sea", "content": f"secret of {user}"}
+    artifact = client.post("/api/v1/capture", json=page, headers=headers).json()["artifact_id"]
+    key = client.post("/api/v1/api-keys", json={"name": "spare"}, headers=headers).json()["id"]
+    session = owner.execute(
+        "insert into misir.session (user_id, external_id) values (%s, 'x') returning id", [user]
+    ).fetchone()
+    marker = owner.execute("select id from misir.marker where user_id = %s", [user]).fetchone()
+    assert session is not None
+    assert marker is not None
+    return {
+        "space": space,
+        "topic": topic,
+        "artifact": artifact,
+        "key": key,
+        "session": session[0],
+        "marker": marker[0],
+    }
+
+
+def what_it_says(answer: httpx.Response) -> dict[str, Any]:
+    return {name: value for name, value in answer.json().items() if name not in {"instance", "request_id"}}
+
+
+@pytest.mark.parametrize(("operation", "sent"), CASES)
+def test_foreign_looks_like_absent_and_is_left_alone(world: World, operation: str, sent: Sent) -> None:
+    mine, theirs = world.ids[ME], world.ids[OTHER]
+    headers = bearer(world.project.token())
+    before = world.belongings(OTHER)
+    for hole in holes(sent):
+        kind = hole.rstrip("?")
+        foreign = world.send(operation, sent, mine | {kind: theirs[kind]}, headers)
+        absent = world.send(operation, sent, mine | {kind: ABSENT}, headers)
+        assert foreign.status_code == absent.status_code, hole
+        assert f"secret of {OTHER}" not in foreign.text
+        if hole.endswith("?"):  # a filter: what it names is not looked up, it only narrows
+            assert foreign.status_code == 200
+            assert "secret" not in foreign.text
+        else:
+            assert foreign.status_code == 404, (hole, foreign.text)
+            assert what_it_says(foreign) == what_it_says(absent)
+    assert world.send(operation, sent, mine, headers).is_success
+    assert world.belongings(OTHER) == before
+
+
+@pytest.mark.parametrize(("operation", "sent"), CASES)
+def test_every_kind_of_caller_gets_what_is_theirs(world: World, operation: str, sent: Sent) -> None:
+    mine, token = world.ids[ME], world.project.token
+    refused = {
+        "no token": {},
+        "expired": bearer(token(exp=1)),
+        "anonymous sign-in": bearer(token(is_anonymous=True)),
+        "service key": bearer(SERVICE_KEY),
+        "service role": bearer(token(role="service_role")),
+        "unknown API key": bearer("misir_00000000_" + "A" * 43),
+    }
+    before = world.belongings(ME), world.belongings(OTHER)
+    for caller, headers in refused.items():
+        assert world.send(operation, sent, mine, headers).status_code == 401, caller
+    ranks = ("read", "write", "admin")
+    for scope in ranks[: ranks.index(sent.needs)]:
+        assert world.send(operation, sent, mine, bearer(world.keys[scope])).status_code == 403, scope
+    stranger = world.send(operation, sent, mine, bearer(token(sub=OTHER)))
+    assert f"secret of {ME}" not in stranger.text
+    assert (world.belongings(ME), world.belongings(OTHER)) == before or not holes(sent)
+    assert world.send(operation, sent, mine, bearer(world.keys["admin"])).is_success
+
+
+# ---- the database behind it ---------------------------------------------------------------------------
+
+
+OWN = "(user_id = ( SELECT auth.uid() AS uid))"
+
+
+def loose_policies(conn: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """Policies that are not the one sentence, and tables where the owner would be exempt."""
+    rows = conn.execute(
+        "select tablename, policyname, cmd, qual, with_check from pg_policies where schemaname = 'misir'"
+    ).fetchall()
+    expected = {"SELECT": (OWN, None), "INSERT": (None, OWN), "UPDATE": (OWN, OWN), "DELETE": (OWN, None)}
+    return [(table, name) for table, name, verb, using, check in rows if (using, check) != expected.get(verb)]
+
+
+def policies(conn: psycopg.Connection[Any]) -> list[tuple[str, str, str]]:
+    return conn.execute(
+        "select tablename, policyname, cmd from pg_policies where schemaname = 'misir' order by 1, 2"
+    ).fetchall()
+
+
+@pytest.fixture
+def two_rows(server_url: Callable[..., str], database: str) -> Iterator[psycopg.Connection[Any]]:
+    """A superuser's connection to a database where ME has a row in the tables people write."""
+    with psycopg.connect(server_url(database), autocommit=True) as conn:
+        conn.execute("insert into misir.space (user_id, name) values (%s, 'S')", [ME])
+        conn.execute(
+            "insert into misir.subspace (user_id, space_id, name) select user_id, id, 'T' from misir.space"
+        )
+        conn.execute(
+            "insert into misir.artifact (user_id, space_id, url, normalized_url, url_hash, content_hash) "
+            "select user_id, id, 'u', 'u', '\\x00', '\\x00' from misir.space"
+        )
+        conn.execute("insert into misir.session (user_id, external_id) values (%s, 'x')", [ME])
+        conn.execute("insert into misir.profile (user_id) values (%s)", [ME])
+        conn.execute(
+            "insert into misir.api_key (user_id, name, prefix, key_hash, scopes) values (%s, 'k', 'p', '\\x00', '{read}')",
+            [ME],
+        )
+        yield conn
+
+
+def leaks(app_url: str, table: str, verb: str) -> bool:
+    """Can OTHER do this to ME's row, as the app would?"""
+    statements = {
+        "SELECT": f"select 1 from misir.{table} where user_id = %(me)s",
+        "UPDATE": f"update misir.{table} set user_id = user_id where user_id = %(me)s",
+        "DELETE": f"delete from misir.{table} where user_id = %(me)s",
+        "INSERT": f"insert into misir.{table} (user_id) values (%(me)s)",
+    }
+    with psycopg.connect(app_url) as conn:
+        conn.execute(
+            "select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %s, true)",
+            [f'{{"sub": "{OTHER}"}}'],
+        )
+        try:
+            return conn.execute(statements[verb].encode(), {"me": ME}).rowcount > 0
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+        except psycopg.errors.IntegrityError:
+            return True  # the policy let it pass; only another column's constraint did not
+        finally:
+            conn.rollback()
+
+
+def test_loosening_any_one_policy_is_noticed(two_rows: psycopg.Connection[Any], app_url: str) -> None:
+    """Each policy is loosened in turn: the catalogue check must see it, and where there is a row to reach, the
+    row must be reachable, or the policy would be guarding nothing.
+    """
+    assert loose_policies(two_rows) == []
+    with_rows = {"space", "artifact", "session", "profile", "api_key"}
+    all_policies = policies(two_rows)
+    assert len(all_policies) >= 60
+    for table, name, verb in all_policies:
+        clause = {"INSERT": "with check (true)", "UPDATE": "using (true) with check (true)"}.get(
+            verb, "using (true)"
+        )
+        two_rows.execute(f"alter policy {name} on misir.{table} {clause}".encode())
+        assert loose_policies(two_rows) == [(table, name)]
+        if table in with_rows and name.startswith("own_") and name != "own_select_by_data_api":
+            # A row is only found to be changed by those who may see it, so the reading policy opens with it.
+            with opened(two_rows, table, needed=verb in {"UPDATE", "DELETE"}):
+                assert leaks(app_url, table, verb), (table, verb)
+        own = "user_id = (select auth.uid())"
+        tight = {"INSERT": f"with check ({own})", "UPDATE": f"using ({own}) with check ({own})"}.get(
+            verb, f"using ({own})"
+        )
+        two_rows.execute(f"alter policy {name} on misir.{table} {tight}".encode())
+    assert loose_policies(two_rows) == []
+
+
+@contextmanager
+def opened(conn: psycopg.Connection[Any], table: str, *, needed: bool) -> Iterator[None]:
+    """Everybody may read the table meanwhile."""
+    if needed:
+        conn.execute(f"alter policy own_select on misir.{table} using (true)".encode())
+    yield
+    if needed:
+        conn.execute(
+            f"alter policy own_select on misir.{table} using (user_id = (select auth.uid()))".encode()
+        )
+
+
+def test_a_thousand_requests_of_fifty_users_over_two_connections_mix_nothing(
+    run_app: Callable[..., httpx.Client], project: Any, fakes: Any
+) -> None:
+    """Some are cut off in the middle. Whatever a connection did before, the next user sees only their own."""
+    embedder = fakes.embedder_of(sea=fakes.direction(1))
+    client = run_app(MOCK_AUTH=False, SUPABASE_URL=project.url, DB_POOL_SIZE=2, embedder=embedder)
+    users = [str(uuid.UUID(int=number, version=4)) for number in range(50)]
+    tokens = {user: bearer(project.token(sub=user)) for user in users}
+    for user in users:
+        assert (
+            client.post("/api/v1/spaces", json={"name": f"space of {user}"}, headers=tokens[user]).status_code
+            == 201
+        )
+    chance = random.Random(7)  # noqa: S311 - a seed, not a secret
+    answers = asyncio.run(
+        storm(str(client.base_url), [chance.choice(users) for _ in range(1000)], tokens, chance)
+    )
+    answered = [one for one in answers if one is not None]
+    assert len(answered) >= 600
+    for user, status, text in answered:
+        assert status in {200, 503}
+        if status == 200:
+            assert set(re.findall(r"space of ([0-9a-f-]{36})", text)) == {user}
+    assert sum(status == 200 for _, status, _ in answered) >= 500
+
+
+async def storm(
+    base_url: str, callers: list[str], tokens: dict[str, dict[str, str]], chance: random.Random
+) -> list[tuple[str, int, str] | None]:
+    limit = asyncio.Semaphore(16)
+
+    async def one(
+        http: httpx.AsyncClient, user: str, cut_after_s: float | None
+    ) -> tuple[str, int, str] | None:
+        async with limit:
+            try:
+                async with asyncio.timeout(cut_after_s):
+                    answer = await http.get("/api/v1/spaces", headers=tokens[user])
+            except TimeoutError:
+                return None
+        return user, answer.status_code, answer.text
+
+    async with httpx.AsyncClient(base_url=base_url, timeout=30, trust_env=False) as http:
+        cuts = [chance.uniform(0.001, 0.01) if chance.random() < 0.2 else None for _ in callers]
+        return await asyncio.gather(*(one(http, user, cut) for user, cut in zip(callers, cuts, strict=True)))
