@@ -23,6 +23,7 @@ from rich.table import Table
 
 from misir.capture.pipeline import capture as capture_page
 from misir.capture.schemas import Captured, CaptureRequest
+from misir.check.command import check_command
 from misir.demo import Client
 from misir.embed.models import resolve_model
 from misir.errors import MisirError, invalid
@@ -82,6 +83,15 @@ def main() -> None:
         app()
     except MisirError as error:
         sys.exit(f"misir: {error.detail}")
+
+
+app.command(
+    "check",
+    epilog=epilog(
+        "misir check",
+        "misir check --production --env-file .env.production --url https://api.your-app.com --token $JWT",
+    ),
+)(check_command)
 
 
 # ---- serve, migrate, demo ------------------------------------------------------------------------
@@ -149,8 +159,10 @@ def _migrate(settings: Settings, url: str | None) -> list[str]:
 
 
 def _login(url: str | None) -> str | None:
-    user = conninfo_to_dict(url).get("user") if url else None
-    return None if user is None else str(user)
+    """The role a URL logs in as. Supabase's pooler is told role.project; the role is what comes first."""
+    parts = conninfo_to_dict(url) if url else {}
+    user, is_pooler = str(parts.get("user") or ""), "pooler" in str(parts.get("host") or "")
+    return (user.partition(".")[0] if is_pooler else user) or None
 
 
 @app.command("demo", epilog=epilog("misir demo", "misir demo --url http://127.0.0.1:8010"))

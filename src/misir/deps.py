@@ -34,9 +34,9 @@ async def current_principal(request: Request) -> Principal:
         principal = await verify_key(resources.database, request, now())
     else:
         principal = await resources.verifier.verify(request)
+    request.state.user_id = principal.user_id  # known from here on: what follows counts against the user
     is_read = request.method in SAFE_METHODS or request.url.path in SAFE_POSTS
     require_scope(principal, READ if is_read else WRITE)
-    request.state.user_id = principal.user_id
     return principal
 
 

@@ -40,6 +40,7 @@ class Resources:
             self.embedder.spec,
             locate_service=self.locate_service,
             pool_size=self.settings.DB_POOL_SIZE,
+            is_preparing=self.settings.DB_PREPARE,
         )
 
     async def locate_database(self) -> str:

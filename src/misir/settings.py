@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     MISIR_DATA_DIR: Path = Field(
         Path(".misir"), description="Where the embedded database and local state live."
     )
+    DB_PREPARE: bool = Field(
+        True, description="False behind a transaction pooler such as Supabase's port 6543."
+    )
     DB_POOL_SIZE: int = Field(8, ge=1, le=200, description="Connections a worker may hold.")
     METRICS_TOKEN: str | None = Field(
         None, min_length=16, description="Opens /metrics and /dashboard, as Bearer or as Basic password."

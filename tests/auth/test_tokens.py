@@ -421,3 +421,12 @@ def test_mock_auth_answers_this_machine_only(run_app: Callable[..., httpx.Client
 def test_mock_auth_says_so_at_every_start(caplog: pytest.LogCaptureFixture) -> None:
     build_verifier(Settings(_env_file=None, MOCK_AUTH=True))
     assert "nobody signs in" in caplog.text
+
+
+def test_the_deployment_check_tells_real_from_forged(project: Any) -> None:
+    from misir.check.probed import check_tokens
+
+    settings = Settings(_env_file=None, SUPABASE_URL=project.url)
+    assert [row.is_ok for row in asyncio.run(check_tokens(settings, project.token()))] == [True, True]
+    assert [row.is_ok for row in asyncio.run(check_tokens(settings, project.token(exp=1)))] == [False, True]
+    assert [row.is_ok for row in asyncio.run(check_tokens(settings, None))] == [None, None]

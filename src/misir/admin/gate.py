@@ -32,6 +32,7 @@ async def current_admin(request: Request) -> Admin:
     """
     res = resources_of(request)
     admin = Admin("service") if _has_service_key(res, request) else await _admin_user(res, request)
+    request.state.user_id = admin.actor
     await _audit(res, request, admin)
     return admin
 

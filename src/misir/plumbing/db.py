@@ -70,11 +70,14 @@ class Database:
         *,
         locate_service: Callable[[], str | None] = lambda: None,
         pool_size: int = 8,
+        is_preparing: bool = True,
     ) -> None:
         self._locate = locate
         self._locate_service = locate_service
         self._model = model
         self._pool_size = pool_size
+        # A transaction pooler hands out another connection each time: what was prepared on one is not on the next.
+        self._prepare_threshold = 5 if is_preparing else None
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._opening: asyncio.Task[None] | None = None
         self.problem: MisirError | None = unavailable(
@@ -109,7 +112,11 @@ class Database:
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[DictRow],
-            kwargs={"row_factory": dict_row, "connect_timeout": CONNECT_TIMEOUT_S},
+            kwargs={
+                "row_factory": dict_row,
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "prepare_threshold": self._prepare_threshold,
+            },
             configure=register_vector_async,
             min_size=1,
             max_size=self._pool_size,
@@ -129,11 +136,11 @@ class Database:
                 "The database cannot be reached. Captures and searches work again when it is back."
             ) from None
         except psycopg.Error as error:
-            raise unavailable(
+            raise _not_migrated(
                 f"The database is not ready for Misir ({type(error).__name__}): run `misir migrate`."
             ) from None
         if missing:
-            raise unavailable(f"The database lacks {len(missing)} migration(s): run `misir migrate`.")
+            raise _not_migrated(f"The database lacks {len(missing)} migration(s): run `misir migrate`.")
         if fingerprint != self._model.fingerprint:
             raise _other_model(fingerprint, self._model.fingerprint)
 
@@ -222,9 +229,13 @@ async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], st
     return [name for name in shipped_migrations() if name not in applied], row[0] if row else None
 
 
+def _not_migrated(detail: str) -> MisirError:
+    return MisirError(503, "not-migrated", detail, headers={"Retry-After": "30"})
+
+
 def _other_model(stored: str | None, configured: str) -> MisirError:
     if stored is None:
-        return unavailable("The database was migrated without an embedding model: run `misir migrate`.")
+        return _not_migrated("The database was migrated without an embedding model: run `misir migrate`.")
     return MisirError(
         503,
         "model-mismatch",

@@ -7,6 +7,7 @@ answers it. A killed worker's totals stay in its files, what it had in progress 
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import time
@@ -64,7 +65,9 @@ class Metrics:
         self.directory = directory
         route = ("method", "endpoint")
         self.requests = make.counter("http_requests", "Answered requests.", *route, "status")
-        self.durations = make.histogram("http_request_duration_seconds", "Time to the last byte.", *route)
+        self.durations = make.histogram(
+            "http_request_duration_seconds", "Time to the last byte, HEAD in GET.", *route
+        )
         self.in_progress = make.gauge("http_requests_in_progress", "Requests being answered.", *route)
         self.captures = make.counter("captures", "Captures by what came of them.", "result")
         self.fits = make.histogram("assignment_fit", "Fit of assigned captures, 0..1.", buckets=TENTHS)
@@ -100,7 +103,8 @@ class Route:
         self._requests = metrics.requests
         self._by_status: dict[int, Counter] = {}
         self.in_progress = metrics.in_progress.labels(*self._labels)
-        self.durations = metrics.durations.labels(*self._labels)
+        # HEAD is the same work as GET: a histogram of its own would double the number of series.
+        self.durations = metrics.durations.labels("GET" if method == "HEAD" else method, endpoint)
 
     def begin(self) -> None:
         self.in_progress.inc()
@@ -126,6 +130,7 @@ def start_metrics(version: str) -> Metrics:
     if not _running:
         directory = SharedDirectory(choose_directory(os.environ))
         directory.join()
+        atexit.register(directory.leave)
         os.environ[VARIABLE] = str(directory.path)
         metrics = Metrics(directory)
         metrics.workers.set(1)

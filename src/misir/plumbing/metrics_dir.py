@@ -77,6 +77,11 @@ class SharedDirectory:
             with suppress(FileExistsError):
                 (self.path / "started").touch(exist_ok=False)
 
+    def leave(self) -> None:
+        """Give the seat up, as the kernel does for who is killed."""
+        if self._seat is not None:
+            self._seat.close()
+
     @property
     def started_s(self) -> float:
         """When the service's first worker came up, as Unix time."""

@@ -122,6 +122,13 @@ PROBLEMS: Final = {
         "Set `EMBEDDING_MODEL` back to the model that `detail` names, or start a new library with another "
         "`MISIR_DATA_DIR` or database.",
     ),
+    "not-migrated": ProblemPage(
+        503,
+        "The database is not ready for this version",
+        "It lacks tables or columns that this version of Misir works with.",
+        "Run `misir migrate` as the login that owns the schema. The server notices by itself when it is "
+        "done.",
+    ),
     "migration-locked": ProblemPage(
         503,
         "Another migration is running",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from misir.deps import Res
+from misir.resources import Resources
 
 router = APIRouter(tags=["system"])
 
@@ -20,14 +21,16 @@ class Health(BaseModel):
 
 
 class Dependency(BaseModel):
-    status: Literal["ok", "unavailable"]
+    status: Literal["ok", "degraded", "unavailable", "not used"]
     detail: str | None = None
 
 
 class Readiness(BaseModel):
     status: Literal["ready", "not ready"]
     database: Dependency
+    migrations: Dependency
     embedding_model: Dependency
+    redis: Dependency = Field(description="degraded: limits are counted per worker; that is still ready.")
 
 
 @router.get("/health")
@@ -42,12 +45,29 @@ async def get_ready(res: Res, response: Response) -> Readiness:
     is_up = await res.database.is_alive()
     problem = res.database.problem
     reason = problem.detail if problem is not None else "The database does not answer."
-    database = Dependency(status="ok") if is_up else Dependency(status="unavailable", detail=reason)
-    model_problem = res.embedder.problem
-    model = Dependency(status="ok" if model_problem is None else "unavailable", detail=model_problem)
-    is_ready = is_up and model_problem is None
+    is_migrated = is_up or (problem is not None and problem.slug == "model-mismatch")
+    model = res.embedder.problem
+    is_ready = is_up and model is None
     response.status_code = 200 if is_ready else 503
-    return Readiness(status="ready" if is_ready else "not ready", database=database, embedding_model=model)
+    return Readiness(
+        status="ready" if is_ready else "not ready",
+        database=_dependency(None if is_up else reason),
+        migrations=_dependency(None if is_migrated else reason),
+        embedding_model=_dependency(model),
+        redis=_redis(res),
+    )
+
+
+def _dependency(problem: str | None) -> Dependency:
+    return Dependency(status="ok" if problem is None else "unavailable", detail=problem)
+
+
+def _redis(res: Resources) -> Dependency:
+    if res.limiter is None or res.limiter.storage == "memory":
+        return Dependency(status="not used")
+    if res.limiter.storage == "redis":
+        return Dependency(status="ok")
+    return Dependency(status="degraded", detail="Redis does not answer: limits are counted per worker.")
 
 
 def describe(name: str, version: str) -> dict[str, Any]:

