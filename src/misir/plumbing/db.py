@@ -76,7 +76,7 @@ class Database:
         self._locate_service = locate_service
         self._model = model
         self._pool_size = pool_size
-        # A transaction pooler hands out another connection each time: what was prepared on one is not on the next.
+        # A transaction pooler hands out another connection each time, where nothing was prepared.
         self._prepare_threshold = 5 if is_preparing else None
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._opening: asyncio.Task[None] | None = None
