@@ -136,6 +136,11 @@ def test_administrators_act_on_others_and_leave_a_trace(
     assert owner.execute("select count(*) from misir.admin_audit").fetchone() == (12,)
 
 
+def test_a_path_that_makes_no_sense_is_422_for_administrators_too(governed: httpx.Client) -> None:
+    for path in ("/users/nobody/artifacts", f"/users/{OTHER}/artifacts/x", "/users/%00/artifacts/%00"):
+        assert governed.get(f"/api/v1/admin{path}", headers=bearer(SERVICE_KEY)).status_code == 422
+
+
 def test_nobody_else_is_an_administrator(
     governed: httpx.Client, project: Any, owner: psycopg.Connection[Any]
 ) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import uuid
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from misir.deps import resources_of
 from misir.errors import forbidden
@@ -16,6 +16,8 @@ from misir.profile.keys import is_api_key
 from misir.resources import Resources
 
 SQL = load_statements("misir.admin", "admin.sql")
+
+MAX_TARGET = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,15 @@ async def _audit(res: Resources, request: Request, admin: Admin) -> None:
             SQL.insert_audit,
             actor=admin.actor,
             action=f"{request.method} {request.scope['route'].path}",
-            target_user_id=path.get("user_id"),
-            target=path.get("artifact_id"),
+            target_user_id=_as_uuid(path.get("user_id")),
+            target=str(path.get("artifact_id", "")).replace("\x00", "")[:MAX_TARGET] or None,
             request_id=request.state.request_id,
         )
 
 
-CurrentAdmin = Annotated[Admin, Depends(current_admin)]
+def _as_uuid(text: str | None) -> uuid.UUID | None:
+    """The audit comes before the path is validated: what is no user is nobody."""
+    try:
+        return None if text is None else uuid.UUID(text)
+    except ValueError:
+        return None
