@@ -285,3 +285,11 @@ def test_as_an_unprivileged_user(open_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "misir_login\n"), done.stderr
     assert (open_path / "data" / "postgres").stat().st_uid == nobody.pw_uid
     assert not servers(open_path / "data")
+
+
+def test_an_old_processor_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(postgres_programs, "missing_cpu_features", lambda _cpuinfo, _machine: ["avx2", "fma"])
+    with pytest.raises(MisirError, match="avx2") as refused:
+        EmbeddedPostgres(tmp_path, throwaway=True).start()
+    assert "DATABASE_URL" in refused.value.detail
+    assert "\n" not in refused.value.detail
