@@ -51,7 +51,10 @@ async def cpu_us(verifier: SupabaseTokens, tokens: list[str]) -> float:
 
 
 async def main() -> None:
-    private = {"ES256": ec.generate_private_key(ec.SECP256R1()), "RS256": rsa.generate_private_key(65537, 2048)}
+    private = {
+        "ES256": ec.generate_private_key(ec.SECP256R1()),
+        "RS256": rsa.generate_private_key(65537, 2048),
+    }
     keys = {name: SigningKey(name, key.public_key()) for name, key in private.items()}
     verifier = SupabaseTokens(Rules(ISSUER), keys=KnownKeys(keys))
     measured: dict[str, list[float]] = {"ES256, new": [], "RS256, new": [], "seen before": []}
@@ -61,7 +64,9 @@ async def main() -> None:
             measured[f"{name}, new"].append(await cpu_us(verifier, tokens))
         measured["seen before"].append(await cpu_us(verifier, tokens))
     for kind, rounds in measured.items():
-        print(f"{kind}: {statistics.median(rounds):.0f} µs CPU (rounds {min(rounds):.0f} to {max(rounds):.0f})")
+        print(
+            f"{kind}: {statistics.median(rounds):.0f} µs CPU (rounds {min(rounds):.0f} to {max(rounds):.0f})"
+        )
 
 
 if __name__ == "__main__":

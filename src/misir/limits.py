@@ -60,8 +60,12 @@ def _is(paths: str, path: str) -> bool:
 
 
 def policy_of(settings: Settings, name: str) -> Policy:
-    limit: int = getattr(settings, "RATE_LIMIT_" + name.upper().replace("-", "_"))
-    return Policy(name, limit)
+    return Policy(name, getattr(settings, _setting_of(name)))
+
+
+@cache
+def _setting_of(name: str) -> str:
+    return "RATE_LIMIT_" + name.upper().replace("-", "_")
 
 
 def bucket_of(

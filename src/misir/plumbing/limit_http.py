@@ -30,8 +30,8 @@ def header_fields(decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
     >>> header_fields([Decision(Policy("capture", 100), True, 99, 60, 0)])
     [(b'ratelimit-policy', b'"capture";q=100;w=60'), (b'ratelimit', b'"capture";r=99;t=60')]
     """
-    policies = ", ".join(f'"{d.policy.name}";q={d.limit};w=60' for d in decisions)
-    left = ", ".join(f'"{d.policy.name}";r={d.remaining};t={d.reset_s}' for d in decisions)
+    policies = ", ".join([f'"{d.policy.name}";q={d.policy.limit};w=60' for d in decisions])
+    left = ", ".join([f'"{d.policy.name}";r={d.remaining};t={d.reset_s}' for d in decisions])
     return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
 
 
@@ -97,8 +97,7 @@ class AddressLimit:
         if scope["type"] != "http" or is_free(scope["path"]):
             await self.app(scope, receive, send)
             return
-        address = network_key(client_ip(scope, self.trusted))
-        refused = self.refusals.still(_caller(scope, address)) if self.refusals else None
+        refused = self.refusals.still(self._caller(scope)) if self.refusals else None
         if refused is not None:
             count_limit("refused", refused.policy.name)
             await _refuse(refused, scope, receive, send)
@@ -108,47 +107,50 @@ class AddressLimit:
         async def send_counted(message: Message) -> None:
             nonlocal is_refused
             if message["type"] == "http.response.start":
-                decision = await self._count(scope, address, message["status"])
+                decision = None
+                if _is_addressed(scope):
+                    decision = await self._count(scope, message["status"])
                 is_refused = decision is not None and not decision.allowed
                 if decision is not None and is_refused:
                     if decision.policy is self.pages or message["status"] == 401:
-                        self.refusals.add(_caller(scope, address), decision)
+                        self.refusals.add(self._caller(scope), decision)
                     await _refuse(decision, scope, receive, send)
-                else:
-                    decisions = scope["state"].get("rate_limits")
-                    message["headers"] = [
-                        *message["headers"],
-                        *(header_fields(decisions) if decisions else ()),
-                    ]
+                elif decisions := scope["state"].get("rate_limits"):
+                    message["headers"] = [*message["headers"], *header_fields(decisions)]
             if not is_refused:
                 await send(message)
 
         await self.app(scope, receive, send_counted)
 
-    async def _count(self, scope: Scope, address: str, status: int) -> Decision | None:
-        """The decision on this answer; None when it is the user stage's affair."""
+    async def _count(self, scope: Scope, status: int) -> Decision:
+        """The decision on this answer."""
         user_id = scope["state"].get("user_id")
         if user_id is None and (status in NOBODYS or _is_api(scope)):
-            policy, key = self.unauthenticated, f"ip:{address}"
-        elif _is_api(scope):
-            return None
+            policy, key = self.unauthenticated, f"ip:{self._address(scope)}"
         else:
-            policy, key = self.pages, f"user:{user_id}" if user_id else f"ip:{address}"
+            policy, key = self.pages, f"user:{user_id}" if user_id else f"ip:{self._address(scope)}"
         limiter: Limiter = scope["app"].state.resources.limiter
         decision = await limiter.hit(policy, key)
         remember(scope, decision)
         return decision
 
+    def _address(self, scope: Scope) -> str:
+        return network_key(client_ip(scope, self.trusted))
+
+    def _caller(self, scope: Scope) -> str:
+        """Address, credentials, and API or page: what a remembered refusal holds for, and nobody else."""
+        given = b"\n".join(value for name, value in scope["headers"] if name in {b"authorization", b"cookie"})
+        proof = hashlib.sha256(given).hexdigest() if given else ""
+        return f"{self._address(scope)} {'api' if _is_api(scope) else 'page'} {proof}"
+
+
+def _is_addressed(scope: Scope) -> bool:
+    """Is this answer counted here? A verified user's answers from the API are the user stage's affair."""
+    return not _is_api(scope) or scope["state"].get("user_id") is None
+
 
 def _is_api(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/api/"))
-
-
-def _caller(scope: Scope, address: str) -> str:
-    """Address, credentials, and API or page: what a remembered refusal holds for, and nobody else."""
-    given = b"\n".join(value for name, value in scope["headers"] if name in {b"authorization", b"cookie"})
-    proof = hashlib.sha256(given).hexdigest() if given else ""
-    return f"{address} {'api' if _is_api(scope) else 'page'} {proof}"
 
 
 async def _refuse(decision: Decision, scope: Scope, receive: Receive, send: Send) -> None:
