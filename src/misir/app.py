@@ -21,7 +21,7 @@ from misir.plumbing.http import BodyLimit, CatchAll, HeadIsGet, RequestId, Trail
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging
 from misir.profile import routes as profile
-from misir.resources import Resources, build_resources
+from misir.resources import build_resources
 from misir.search import routes as search
 from misir.settings import Settings, load_settings
 from misir.spaces import routes as spaces
@@ -126,6 +126,3 @@ def app_from_environment() -> FastAPI:
         return create_app(settings)
     except MisirError as error:
         sys.exit(f"misir: {error.detail}")
-
-
-__all__ = ["Resources", "app_from_environment", "create_app"]

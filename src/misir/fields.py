@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 MAX_ID = 2**63 - 1
@@ -61,7 +61,6 @@ def within_era(moment: datetime) -> datetime:
 Whole = Annotated[int, BeforeValidator(not_a_flag)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(not_a_flag)]
 PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
-QueryId = Annotated[int, Query(ge=1, le=MAX_ID)]
 Text = Annotated[str, AfterValidator(storable)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(named)]
 Moment = Annotated[AwareDatetime, AfterValidator(within_era), BeforeValidator(written_time)]

@@ -153,7 +153,8 @@ async def _write_capture(
         _check_text(page, known, reading, row)
         if row is not None and row["deleted_at"] is not None:
             await revive_artifact(tx, res, row["id"], page.now)
-        loaded = await _load(tx, res, page, reading)
+            row = await (await tx.ask(SQL.load_artifact, _address(page))).fetchone()
+        loaded = await _load(tx, res, page, reading, row)
         decision = decide(page, reading, loaded.situation, res.embedder.calibration, res.config)
         signal_id = await _write(tx, res, page, reading, loaded, decision)
     count_capture("new" if loaded.row is None else "known", decision.assignment.fit)
@@ -162,7 +163,7 @@ async def _write_capture(
 
 async def _lock(tx: Tx, page: Page) -> tuple[dict[str, Any] | None, int | None]:
     """The space's lock; then the page as it is now, and the signal this very event made before, if it did."""
-    wanted = {"space_id": page.request.space_id, "url_hash": page.url_hash}
+    wanted = _address(page)
     space = await tx.ask(SQL.lock_space_for_update, wanted)
     artifact = await tx.ask(SQL.load_artifact, wanted)
     event = {"event_hash": page.event_hash, "has_own_time": page.has_own_time, "now": page.now}
@@ -170,6 +171,11 @@ async def _lock(tx: Tx, page: Page) -> tuple[dict[str, Any] | None, int | None]:
     _require_open(await space.fetchone())
     row, signal = await artifact.fetchone(), await same.fetchone()
     return row, None if signal is None or _is_new_visit(page, row) else int(signal["id"])
+
+
+def _address(page: Page) -> dict[str, Any]:
+    """What a page is found by."""
+    return {"space_id": page.request.space_id, "url_hash": page.url_hash}
 
 
 def _is_new_visit(page: Page, row: dict[str, Any] | None) -> bool:
@@ -185,23 +191,21 @@ def _check_text(page: Page, known: Known, reading: Reading, row: dict[str, Any] 
     raise _TextChanged
 
 
-async def _load(tx: Tx, res: Resources, page: Page, reading: Reading) -> _Loaded:
-    """Everything the decision needs, asked for in one go."""
-    wanted = {
-        "space_id": page.request.space_id,
-        "url_hash": page.url_hash,
+async def _load(tx: Tx, res: Resources, page: Page, reading: Reading, row: dict[str, Any] | None) -> _Loaded:
+    """Everything else the decision needs, asked for in one go. `row` is the known artifact's."""
+    wanted = _address(page) | {
         "session_id": page.request.session_id,
         "vector": HalfVector(reading.vector),
         "model": res.embedder.fingerprint,
         "max_distance": 1 - res.config.duplicate_similarity,
     }
-    artifact = await tx.ask(SQL.load_artifact, wanted)
-    reserved = await tx.ask(SQL.reserve_artifact_id)
+    reserved = await tx.ask(SQL.reserve_artifact_id) if row is None else None
     topics = await tx.ask(TOPICS.load_topics, wanted)
     markers = await tx.ask(SQL.load_markers, wanted)
     near = await tx.ask(SQL.find_near_duplicate, wanted)
     session = await tx.ask(SQL.session_exists, wanted)
-    row, new_id, duplicate = await artifact.fetchone(), await reserved.fetchone(), await near.fetchone()
+    new = await reserved.fetchone() if reserved is not None else row
+    duplicate = await near.fetchone()
     situation = Situation(
         artifact=None if row is None else _artifact(row),
         topics=[read_topic(topic, res.embedder.dimension) for topic in await topics.fetchall()],
@@ -209,7 +213,7 @@ async def _load(tx: Tx, res: Resources, page: Page, reading: Reading) -> _Loaded
     )
     _require_named(page, situation, has_session=await session.fetchone() is not None)
     return _Loaded(
-        artifact_id=row["id"] if row is not None else (new_id or {})["id"],
+        artifact_id=(new or {})["id"],
         row=row,
         situation=situation,
         duplicate_of=None if duplicate is None else duplicate["id"],

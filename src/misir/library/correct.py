@@ -66,7 +66,7 @@ async def patch_artifact(
             if _differs(before, artifact):
                 continue
             if text is not None:
-                await _write_text(tx, res, artifact_id, text)
+                await _write_text(tx, res, artifact, text)
             await _raise_engagement(tx, artifact, patch)
             if patch.is_move:
                 await _move(tx, res, artifact, patch, now)
@@ -117,20 +117,20 @@ def _differs(before: dict[str, Any], artifact: dict[str, Any]) -> bool:
     return any(before[name] != artifact[name] for name in ("space_id", "title", "content"))
 
 
-async def _write_text(tx: Tx, res: Resources, artifact_id: int, text: _Text) -> None:
+async def _write_text(tx: Tx, res: Resources, artifact: dict[str, Any], text: _Text) -> None:
     values = {
-        "artifact_id": artifact_id,
+        "artifact_id": artifact["id"],
         "content_hash": text.content_hash,
         "embedded_fraction": text.made.fraction,
         "model": res.embedder.fingerprint,
     }
     n_words = count_words(text.content)
     await tx.ask(SQL.patch_artifact, values, title=text.title, content=text.content, word_count=n_words)
-    await tx.ask(SQL.insert_embedding, values, vector=HalfVector(text.made.vector))
-    row = await (await tx.ask(SQL.load_artifact_for_update, artifact_id=artifact_id)).fetchone() or {}
-    if row["subspace_id"] is not None:  # it stays where it is, and fits there better or worse than before
-        fits = await _place(tx, res, artifact_id, row["space_id"], row["subspace_id"], is_named=True)
-        await tx.ask(SQL.store_fit, fits, artifact_id=artifact_id)
+    await tx.ask(CAPTURE.insert_embedding, values, vector=HalfVector(text.made.vector))
+    space_id, topic_id = artifact["space_id"], artifact["subspace_id"]
+    if topic_id is not None:  # it stays where it is, and fits there better or worse than before
+        fits = await _place(tx, res, artifact["id"], space_id, topic_id, is_named=True)
+        await tx.ask(SQL.store_fit, fits, artifact_id=artifact["id"])
 
 
 async def _raise_engagement(tx: Tx, artifact: dict[str, Any], patch: ArtifactPatch) -> None:
@@ -174,8 +174,8 @@ async def _move(
 
 async def _require_topic(tx: Tx, space_id: int, topic_id: int) -> None:
     """Retired topics take no pages; absent, foreign and another space's look the same."""
-    rows = await tx.ask(TOPICS.load_topics, space_id=space_id)
-    if topic_id not in {row["id"] for row in await rows.fetchall()}:
+    rows = await tx.ask(TOPICS.topic_is_open, space_id=space_id, topic_id=topic_id)
+    if await rows.fetchone() is None:
         raise not_found("The subspace")
 
 

@@ -110,11 +110,6 @@ update misir.artifact set
   reading_depth = coalesce(%(reading_depth)s, reading_depth)
 where id = %(artifact_id)s and user_id = %(user_id)s;
 
--- name: insert_embedding
-insert into misir.embedding (user_id, artifact_id, model, content_hash, vector, fraction)
-values (%(user_id)s, %(artifact_id)s, %(model)s, %(content_hash)s, %(vector)s, %(embedded_fraction)s)
-on conflict (artifact_id, model, content_hash) do nothing;
-
 -- name: current_vector
 select e.vector from misir.artifact a
 join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash

@@ -7,6 +7,11 @@ from misir.subspace
 where user_id = %(user_id)s and space_id = %(space_id)s and state <> 'retired'
 order by id;
 
+-- name: topic_is_open
+-- Asked before a page is put there: a topic of this space that is not retired.
+select 1 from misir.subspace
+where id = %(topic_id)s and space_id = %(space_id)s and user_id = %(user_id)s and state <> 'retired';
+
 -- name: log_correction
 -- One more entry in the space's log, at the space's next seq.
 with taken as (
