@@ -65,6 +65,15 @@ def serving(settings: Settings, embedder: Embedder | None = None) -> Iterator[st
         thread.join()
 
 
+def ready(base: str) -> str:
+    """The same address, once the model is loaded: that goes on after a server has begun to answer."""
+    deadline = time.monotonic() + 60
+    while httpx.get(base + "/health/ready").status_code != 200:
+        assert time.monotonic() < deadline, "the server did not become ready"
+        time.sleep(0.02)
+    return base
+
+
 def add_space(base: str, name: str, pages: list[tuple[str, str, str]]) -> None:
     with httpx.Client(base_url=base + "/api/v1", timeout=30) as client:
         space = client.post("/spaces", json={"name": name, "intention": f"Learn about {name}"})
@@ -97,7 +106,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 @pytest.fixture(scope="session")
 def library(start: Callable[..., str]) -> str:
     """Two spaces: one of plain pages, one of pages that attack."""
-    base = start()
+    base = ready(start())
     add_space(base, "Sleep", SLEEP)
     add_space(base, "Bread", HOSTILE)
     return base
@@ -105,13 +114,13 @@ def library(start: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="session")
 def empty(start: Callable[..., str]) -> str:
-    return start(MOCK_USER_ID="somebody-new")
+    return ready(start(MOCK_USER_ID="somebody-new"))
 
 
 @pytest.fixture(scope="session")
 def unread(start: Callable[..., str]) -> str:
     """One space, nothing in it."""
-    base = start(MOCK_USER_ID="somebody-with-a-plan")
+    base = ready(start(MOCK_USER_ID="somebody-with-a-plan"))
     add_space(base, "Plans", [])
     return base
 
@@ -120,7 +129,7 @@ def unread(start: Callable[..., str]) -> str:
 def signed_out(library: str, start: Callable[..., str]) -> str:
     """The library's own database, with authentication on."""
     del library
-    return start(MOCK_AUTH=False)
+    return ready(start(MOCK_AUTH=False))
 
 
 @pytest.fixture(scope="session")
