@@ -59,7 +59,7 @@ def require_scope(principal: Principal, scope: str) -> None:
         raise forbidden(f"This API key lacks the scope {scope}: use one that has it.")
 
 
-def require_admin_scope(principal: Annotated[Principal, Depends(current_principal)]) -> None:
+async def require_admin_scope(principal: Annotated[Principal, Depends(current_principal)]) -> None:
     require_scope(principal, ADMIN)
 
 
@@ -74,6 +74,17 @@ def require_same_user(res: Resources, me: uuid.UUID, claimed: str | None) -> Non
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+# Coroutines, since FastAPI sends a plain function to a thread and back, for every request.
+
+
+async def _given_resources(request: Request) -> Resources:
+    return resources_of(request)
+
+
+async def _given_now() -> datetime:
+    return now()
 
 
 Me = Annotated[uuid.UUID, Depends(current_user)]
@@ -101,8 +112,8 @@ async def spend(request: Request, bucket: limits.Bucket, cost: int = 1) -> None:
         raise too_many(decision)
 
 
-Res = Annotated[Resources, Depends(resources_of)]
-Now = Annotated[datetime, Depends(now)]
+Res = Annotated[Resources, Depends(_given_resources)]
+Now = Annotated[datetime, Depends(_given_now)]
 
 
 class Problem(BaseModel):

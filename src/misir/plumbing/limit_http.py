@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import cache
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,9 +31,17 @@ def header_fields(decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
     >>> header_fields([Decision(Policy("capture", 100), True, 99, 60, 0)])
     [(b'ratelimit-policy', b'"capture";q=100;w=60'), (b'ratelimit', b'"capture";r=99;t=60')]
     """
-    policies = ", ".join([f'"{d.policy.name}";q={d.policy.limit};w=60' for d in decisions])
-    left = ", ".join([f'"{d.policy.name}";r={d.remaining};t={d.reset_s}' for d in decisions])
-    return [(b"ratelimit-policy", policies.encode()), (b"ratelimit", left.encode())]
+    policies = b", ".join([_policy_field(d.policy) for d in decisions])
+    return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_left_field, decisions)))]
+
+
+@cache
+def _policy_field(policy: Policy) -> bytes:
+    return f'"{policy.name}";q={policy.limit};w=60'.encode()
+
+
+def _left_field(decision: Decision) -> bytes:
+    return f'"{decision.policy.name}";r={decision.remaining};t={decision.reset_s}'.encode()
 
 
 def too_many(decision: Decision) -> MisirError:
@@ -104,21 +113,24 @@ class AddressLimit:
             return
         is_refused = False
 
-        async def send_counted(message: Message) -> None:
-            nonlocal is_refused
+        def send_counted(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                decision = None
                 if _is_addressed(scope):
-                    decision = await self._count(scope, message["status"])
-                is_refused = decision is not None and not decision.allowed
-                if decision is not None and is_refused:
-                    if decision.policy is self.pages or message["status"] == 401:
-                        self.refusals.add(self._caller(scope), decision)
-                    await _refuse(decision, scope, receive, send)
-                elif decisions := scope["state"].get("rate_limits"):
-                    message["headers"] = [*message["headers"], *header_fields(decisions)]
-            if not is_refused:
+                    return send_addressed(message)
+                _add_fields(message, scope)
+            return _nothing() if is_refused else send(message)
+
+        async def send_addressed(message: Message) -> None:
+            nonlocal is_refused
+            decision = await self._count(scope, message["status"])
+            if decision.allowed:
+                _add_fields(message, scope)
                 await send(message)
+                return
+            is_refused = True
+            if decision.policy is self.pages or message["status"] == 401:
+                self.refusals.add(self._caller(scope), decision)
+            await _refuse(decision, scope, receive, send)
 
         await self.app(scope, receive, send_counted)
 
@@ -142,6 +154,15 @@ class AddressLimit:
         given = b"\n".join(value for name, value in scope["headers"] if name in {b"authorization", b"cookie"})
         proof = hashlib.sha256(given).hexdigest() if given else ""
         return f"{self._address(scope)} {'api' if _is_api(scope) else 'page'} {proof}"
+
+
+def _add_fields(message: Message, scope: Scope) -> None:
+    if decisions := scope["state"].get("rate_limits"):
+        message["headers"] = [*message["headers"], *header_fields(decisions)]
+
+
+async def _nothing() -> None:
+    """In place of what follows a refused answer's start."""
 
 
 def _is_addressed(scope: Scope) -> bool:

@@ -12,13 +12,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import math
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from misir.plumbing.metrics import count_limit
 from misir.plumbing.redis_line import Lost, RedisLine
@@ -36,16 +34,14 @@ N_RESTORED_AT_ONCE = 200
 Storage = Literal["memory", "redis", "fallback"]
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """A named limit per minute."""
 
     name: str
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """`reset_s`: until the oldest used units come back; `retry_after_s`: until this hit would be admitted."""
 
     policy: Policy
@@ -97,24 +93,27 @@ class Limiter:
 
     async def hit(self, policy: Policy, key: str, cost: int = 1) -> Decision:
         """Spend `cost` units of the key, all or none; 0 only looks. Never fails, waits 250 ms at most."""
-        decision = await self._decide(policy, key, cost)
+        now_ms = _now_ms()
+        name = _redis_key(policy.name, key)
+        tally = self._tallies.of(name, now_ms)
+        decision = None
+        if self._line is not None and self._is_up:
+            try:
+                decision = await self._ask(self._line, policy, name, tally, cost, now_ms)
+            except Lost as lost:
+                self._lose(lost)
+                now_ms = _now_ms()
+        if decision is None:
+            decision = self._decide_here(policy, tally, cost, now_ms)
         if cost:
             count_limit("admitted" if decision.allowed else "refused", policy.name)
         return decision
 
-    async def _decide(self, policy: Policy, key: str, cost: int) -> Decision:
-        name = _redis_key(policy.name, key)
-        tally = self._tallies.of(name, _now_ms())
-        if self._line is not None and self._is_up:
-            try:
-                return await self._ask(self._line, policy, name, tally, cost)
-            except Lost as lost:
-                self._lose(lost)
-        return self._decide_here(policy, tally, cost)
-
-    async def _ask(self, line: RedisLine, policy: Policy, name: str, tally: Tally, cost: int) -> Decision:
-        floor = tally.floor(_now_ms())
-        debt = tally.take_debt(_now_ms())
+    async def _ask(
+        self, line: RedisLine, policy: Policy, name: str, tally: Tally, cost: int, now_ms: int
+    ) -> Decision:
+        floor = tally.floor(now_ms)
+        debt = tally.take_debt(now_ms)
         try:
             answer = await line.ask_script(name, cost, policy.limit, WINDOW_MS, floor, debt)
         except Lost:
@@ -128,9 +127,8 @@ class Limiter:
         tally.saw(now_ms, used, reset_ms)
         return _decision(policy, bool(admitted), policy.limit - used, reset_ms, retry_ms)
 
-    def _decide_here(self, policy: Policy, tally: Tally, cost: int) -> Decision:
-        now_ms = _now_ms()
-        share = math.ceil(policy.limit / self._workers)
+    def _decide_here(self, policy: Policy, tally: Tally, cost: int, now_ms: int) -> Decision:
+        share = -(-policy.limit // self._workers)
         allowed, remaining, retry_ms = tally.spend(now_ms, cost, limit=policy.limit, share=share)
         reset_ms = tally.frees_in(now_ms, 1) if tally.entries else 0
         return _decision(policy, allowed, remaining, max(reset_ms, retry_ms), retry_ms)
@@ -173,7 +171,8 @@ class Limiter:
         for start in range(0, len(known), N_RESTORED_AT_ONCE):
             some = known[start : start + N_RESTORED_AT_ONCE]
             with suppress(Lost):  # the next hit or look finds out, too
-                await asyncio.gather(*(self._ask(line, _LOOK, key, tally, 0) for key, tally in some))
+                now_ms = _now_ms()
+                await asyncio.gather(*(self._ask(line, _LOOK, key, tally, 0, now_ms) for key, tally in some))
 
 
 def _decision(policy: Policy, allowed: bool, remaining: int, reset_ms: int, retry_ms: int) -> Decision:

@@ -86,12 +86,20 @@ class Metrics:
         self.info = make.gauge("info", "Always 1.", "version", "python", over_workers="livemax")
         self.started = make.gauge("start_time_seconds", "Unix time of the start.", over_workers="livemin")
         self._routes: dict[tuple[str, str], Route] = {}
+        self._limits: dict[tuple[str, str], Counter] = {}
 
     def route(self, method: str, endpoint: str) -> Route:
         """One route's metrics, found once: looking labels up costs more than counting."""
         found = self._routes.get((method, endpoint))
         if found is None:
             found = self._routes[method, endpoint] = Route(self, method, endpoint)
+        return found
+
+    def limit(self, decision: str, policy: str) -> Counter:
+        """The counter of one decision, found once, too."""
+        found = self._limits.get((decision, policy))
+        if found is None:
+            found = self._limits[decision, policy] = self.limits.labels(decision, policy)
         return found
 
 
@@ -217,7 +225,7 @@ def count_auth_refusal(reason: str) -> None:
 def count_limit(decision: Literal["admitted", "refused"], policy: str) -> None:
     """`policy` is the name of one of our limits: there are a dozen."""
     for metrics in _running:
-        metrics.limits.labels(decision, policy).inc()
+        metrics.limit(decision, policy).inc()
 
 
 def set_limiter_storage(state: str) -> None:

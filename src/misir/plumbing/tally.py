@@ -107,13 +107,15 @@ class Tallies:
         tally = self._by_key.get(key)
         if tally is None:
             tally = self._by_key[key] = Tally()
+            tally.touched_ms = now_ms
+            self._evict(now_ms)
         else:
             self._by_key.move_to_end(key)
-        tally.touched_ms = now_ms
-        self._evict(now_ms)
+            tally.touched_ms = now_ms
         return tally
 
     def _evict(self, now_ms: int) -> None:
+        """Make room, whenever a key is new."""
         while True:
             key, oldest = next(iter(self._by_key.items()))
             if oldest.touched_ms > now_ms - WINDOW_MS and len(self._by_key) <= self._max_keys:
