@@ -114,7 +114,7 @@ def test_a_page_teaches_its_deepest_reading_once(
 ) -> None:
     state, taught, n_taught = seed([x], CONFIG), 0.0, 0
     for visit in [level] * 10 + more * 2:
-        w = taught_difference(visit, taught, CONFIG)
+        w = taught_difference(base_weight(visit, CONFIG), taught)
         state, taught, n_taught = teach(state, x, w, CONFIG), taught + w, n_taught + (w > 0)
     deepest = max(base_weight(visit, CONFIG) for visit in [level, *more])
     assert taught == pytest.approx(deepest)
@@ -134,14 +134,13 @@ def test_rounding_of_odd_weights_teaches_nothing(values: list[float]) -> None:
     )
     taught = 0.0
     for level in EngagementLevel:
-        taught += taught_difference(level, taught, config)
-    assert taught_difference(EngagementLevel.SATURATED, taught, config) == 0
+        taught += taught_difference(base_weight(level, config), taught)
+    assert taught_difference(saturated, taught) == 0
 
 
 def test_the_last_bit_of_a_sum_is_not_a_lesson() -> None:
     assert 0.05 + (0.21 - 0.05) < 0.21
-    config = EngineConfig(base_weight_engaged=0.21)
-    assert taught_difference(EngagementLevel.ENGAGED, 0.05 + (0.21 - 0.05), config) == 0
+    assert taught_difference(0.21, 0.05 + (0.21 - 0.05)) == 0
 
 
 @pytest.mark.parametrize("w", [0.0, -1.0])

@@ -82,6 +82,7 @@ class Embedder:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec = spec
+        self.own_calibration: Calibration | None = None
         self.cache: LruCache[Embedding] = LruCache(cache_limit)
         self._load = load
         self._clock = clock
@@ -101,7 +102,8 @@ class Embedder:
 
     @property
     def calibration(self) -> Calibration:
-        return calibration_for(self.spec)
+        """What its cosines mean: as this deployment measured it, else as it is shipped."""
+        return self.own_calibration or calibration_for(self.spec)
 
     @property
     def problem(self) -> str | None:

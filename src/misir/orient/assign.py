@@ -78,12 +78,13 @@ class Withheld(StrEnum):
 class Scores:
     """One text against n topics.
 
-    similarities: (n,) raw cosines; 0 for a topic without a centroid.
+    similarities: (n,) raw cosines; 0 for a topic without a centroid. boosts: (n,), as given.
     probabilities: (n + 1,), the last is "none"; 0 for a topic without a centroid.
     margin: d2 − d1 of the two nearest topics, None with fewer than two.
     """
 
     similarities: Floats
+    boosts: Floats
     probabilities: Floats
     margin: float | None
 
@@ -216,12 +217,53 @@ def score(
     """
     is_candidate = ~is_degenerate(centroids)
     similarities = cosines(x, centroids)
-    candidates, candidate_boosts = similarities[is_candidate], np.asarray(boosts)[is_candidate]
+    boosts = np.asarray(boosts, dtype=np.float64)
+    candidates, candidate_boosts = similarities[is_candidate], boosts[is_candidate]
     probabilities = np.zeros(len(similarities) + 1)
     probabilities[np.append(is_candidate, True)] = posterior(
         candidates, candidate_boosts, calibration.novelty, calibration.sharpness
     )
-    return Scores(similarities, probabilities, margin_of(candidates))
+    return Scores(similarities, boosts, probabilities, margin_of(candidates))
+
+
+@dataclass(frozen=True, slots=True)
+class Grades:
+    """How well k texts fit where they are, one entry each; similarity None for one in no topic.
+
+    margins: None with fewer than two topics. probabilities: of the topic, or of "none". fits: 0..1.
+    """
+
+    similarities: list[float | None]
+    margins: list[float | None]
+    probabilities: list[float]
+    fits: list[float]
+
+
+def grade_placements(
+    x: npt.ArrayLike, centroids: npt.ArrayLike, chosen: npt.ArrayLike, calibration: Calibration
+) -> Grades:
+    """The numbers of engine.md §4 for texts (k, D) that are in topics already: chosen (k,) rows, −1 for none.
+
+    Marker boosts are left out: they help to choose a topic, and here it is chosen.
+
+    >>> from types import SimpleNamespace
+    >>> model = SimpleNamespace(novelty=0.6, sharpness=20.0)
+    >>> grades = grade_placements([[1.0, 0.0], [0.0, 1.0]], [[3.0, 4.0]], [0, -1], model)
+    >>> [None if one is None else round(one, 6) for one in grades.similarities], grades.margins
+    ([0.6, None], [None, None])
+    >>> [round(p, 3) for p in grades.probabilities], [round(fit, 3) for fit in grades.fits]
+    ([0.5, 0.018], [0.0, 0.0])
+    """
+    rows, none = np.asarray(centroids, dtype=np.float64), len(np.asarray(centroids))
+    scores = [score(one, rows, np.zeros(none), calibration) for one in np.asarray(x, dtype=np.float64)]
+    places = [none if index < 0 else int(index) for index in np.asarray(chosen)]
+    pairs = list(zip(scores, places, strict=True))
+    return Grades(
+        similarities=[None if at == none else float(one.similarities[at]) for one, at in pairs],
+        margins=[one.margin for one in scores],
+        probabilities=[float(one.probabilities[at]) for one, at in pairs],
+        fits=[0.0 if at == none else fit_of(one.probabilities, at) for one, at in pairs],
+    )
 
 
 def assign(

@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from misir.orient.config import EngineConfig
-from misir.orient.reading import ROUNDING, EngagementLevel
+from misir.orient.reading import ROUNDING
 from misir.orient.vectors import Vector, is_degenerate, unit
-from misir.orient.weight import base_weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,6 +20,7 @@ class TopicState:
     weight_sum: W ≥ 0, the weight that taught it, the markers' prior included.
     signal_count: n ≥ 0, the signals that taught it.
     coherence: R in 0..1, kept by `confidence.update_coherence`.
+    placed_count: the artifacts that were ever placed here, the count of R; it never falls.
     was_degenerate: the last signal cancelled m out, so m was kept; for the event, not stored.
     """
 
@@ -28,6 +28,7 @@ class TopicState:
     weight_sum: float
     signal_count: int
     coherence: float
+    placed_count: int = 0
     was_degenerate: bool = False
 
     @property
@@ -66,18 +67,16 @@ def seed(marker_vectors: npt.ArrayLike, config: EngineConfig) -> TopicState:
     return TopicState(unit(vectors.mean(axis=0)), config.seed_weight, 0, 0.0)
 
 
-def taught_difference(level: EngagementLevel, already_taught: float, config: EngineConfig) -> float:
-    """Weight a signal teaches: w = max(0, base_weight(level) − already_taught): 0..2 (engine.md §3).
+def taught_difference(weight: float, already_taught: float) -> float:
+    """Weight a signal teaches: w = max(0, base weight − already_taught): 0..2 (engine.md §3).
 
     already_taught is what this artifact taught this topic before: the same page ten times at one depth
     teaches once; deeper reading teaches the difference.
 
-    >>> taught_difference(EngagementLevel.SATURATED, 0.5, EngineConfig())
-    1.5
-    >>> taught_difference(EngagementLevel.LATENT, 0.5, EngineConfig())
-    0.0
+    >>> taught_difference(2.0, 0.5), taught_difference(0.2, 0.5)
+    (1.5, 0.0)
     """
-    difference = base_weight(level, config) - already_taught
+    difference = weight - already_taught
     return difference if difference > ROUNDING else 0.0
 
 

@@ -59,6 +59,53 @@ class EngineConfig:
     moderate_fit: float = 0.3
     strong_fit: float = 0.5
 
+    # Birth, consolidation, merge and split (§5)
+    birth_pool: int = 500
+    consolidation_signals: int = 20
+    consolidation_share: float = 0.02
+    group_neighbours: int = 10
+    fine_groups_from: int = 100
+    resolution_per_doubling: float = 0.45
+    max_resolution: float = 3.0
+    group_passes: int = 3
+    regroup_gain: float = 0.005
+    consolidation_rounds: int = 5
+    keep_share: float = 0.75
+    switch_gain: float = 0.02
+    min_topic_items: int = 3
+    merge_min_items: int = 8
+    merge_max_accuracy: float = 0.75
+    split_min_half: int = 5
+    split_min_silhouette: float = 0.15
+    two_means_rounds: int = 20
+
+    # Sleep (§5)
+    sleep_intervals: float = 3.0
+    sleep_min_days: float = 30.0
+
+    # Undo (§5)
+    undo_days: int = 30
+
+    # Drift, SDD (§6)
+    drift_min_recent: int = 8
+    drift_recent: int = 25
+    drift_reference: int = 80
+    drift_min_reference: int = 15
+    drift_min_items: int = 30
+    drift_threshold: float = 0.05
+    drift_shuffles: int = 300
+    drift_min_deviations: float = 5.0
+    drift_run_quantile: float = 0.8
+    significant_drift: float = 0.15
+    transforming_drift: float = 0.30
+    notable_quantile: float = 0.9
+    notable_min_events: int = 10
+    notable_magnitude: float = 0.15
+
+    # Pace (§6)
+    angular_speed_days: int = 7
+    trend_min_deviations: float = 1.0
+
     # Confidence (§7)
     min_coherence_gain: float = 0.05
     confidence_prior_count: float = 3.0
@@ -70,12 +117,29 @@ class EngineConfig:
 
     # Search (§9) and near-identical texts
     search_candidates: int = 100
-    fusion_k: float = 60.0
+    meaning_share: float = 0.8
     duplicate_similarity: float = 0.98
 
     # Markers (§8)
     marker_weekly_decay: float = 0.10
     marker_min_weight: float = 0.01
+
+    # Measuring a calibration (§4)
+    tau_quantile: float = 0.9
+    margin_quantile: float = 0.1
+    chance_birth_rate: float = 0.001
+    search_loss: float = 0.02
+    calibration_members: int = 20
+    calibration_trials: int = 20
+    calibration_births: int = 10_000
+    calibration_halves: int = 6
+
+    # Names of topics (§5)
+    name_max_words: int = 4
+    name_max_keywords: int = 3
+    name_max_chars: int = 60
+    word_max_chars: int = 40
+    phrase_share: float = 0.5
 
     def to_json(self) -> dict[str, int | float]:
         """All values by name, as stored in `system_config`."""
