@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import itertools
 import os
@@ -22,6 +23,7 @@ from misir.app import create_app
 from misir.embed.embedder import Embedder, build_embedder
 from misir.plumbing.embedded_postgres import EmbeddedPostgres
 from misir.plumbing.migrate import migrate
+from misir.resources import Resources, build_resources
 from misir.settings import Settings
 
 APP_LOGIN = "misir_login"
@@ -141,13 +143,26 @@ class RunningApp:
         assert not self._thread.is_alive(), "the server did not stop"
 
 
+@pytest.fixture(scope="session")
+def running_app() -> Callable[..., RunningApp]:
+    """`with running_app(url, embedder, SETTING=value) as client:` for apps on databases of a test's own making."""
+
+    def make(url: str, embedder: Embedder, **overrides: Any) -> RunningApp:
+        wanted = {"MOCK_AUTH": True, "DATABASE_URL": url, "RATE_LIMIT_ENABLED": False, "JOBS": "off"}
+        return RunningApp(Settings(_env_file=None, **{**wanted, **overrides}), KeptOpen(embedder))
+
+    return make
+
+
 @pytest.fixture
 def run_app(app_url: str, embedder: Embedder) -> Iterator[Callable[..., httpx.Client]]:
     """`run_app(SETTING=value, embedder=…)` starts an app on this test's database and gives a client of it."""
     running: list[RunningApp] = []
 
     def start(*, embedder: Embedder = embedder, **overrides: Any) -> httpx.Client:
-        wanted = {"MOCK_AUTH": True, "DATABASE_URL": app_url, "RATE_LIMIT_ENABLED": False, **overrides}
+        wanted = {"MOCK_AUTH": True, "DATABASE_URL": app_url, "RATE_LIMIT_ENABLED": False}
+        # Whatever a test asserts, it asserts without a worker that may come in between: one that needs it drains.
+        wanted |= {"JOBS": "off", **overrides}
         running.append(RunningApp(Settings(_env_file=None, **wanted), KeptOpen(embedder)))
         return running[-1].__enter__()
 
@@ -160,6 +175,33 @@ def run_app(app_url: str, embedder: Embedder) -> Iterator[Callable[..., httpx.Cl
 def api(run_app: Callable[..., httpx.Client]) -> httpx.Client:
     """The app with the real model, as the local user."""
     return run_app()
+
+
+@pytest.fixture
+def in_process(
+    app_url: str, server_url: Callable[..., str], database: str, embedder: Embedder
+) -> Callable[..., Any]:
+    """`in_process(work, embedder=…)` runs `await work(resources)` on this test's database, as a command would."""
+
+    def run(work: Callable[[Resources], Any], *, embedder: Embedder = embedder, **overrides: Any) -> Any:
+        wanted = {
+            "MOCK_AUTH": True,
+            "DATABASE_URL": app_url,
+            "DATABASE_SERVICE_URL": server_url(database, "misir_worker"),
+            **overrides,
+        }
+
+        async def with_resources() -> Any:
+            res = build_resources(Settings(_env_file=None, **wanted), embedder=KeptOpen(embedder))
+            await res.start()
+            try:
+                return await work(res)
+            finally:
+                await res.close()
+
+        return asyncio.run(with_resources())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,11 @@ from misir.plumbing.sqlfile import Statements
 
 SOURCE = Path(str(files("misir")))
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
+WORKERS = {"reflect.sql", "jobs.sql"}
+"""Asked by the worker, as the service role."""
+
 STATEMENTS = [
-    pytest.param(body, id=f"{path.parent.name}/{name}")
+    pytest.param(body, path.name in WORKERS, id=f"{path.parent.name}/{name}")
     for path in FILES
     for name, body in Statements(path.name, path.read_text("utf-8")).by_name.items()
 ]
@@ -28,10 +31,11 @@ def test_there_are_statements() -> None:
     assert len(STATEMENTS) > 30
 
 
-@pytest.mark.parametrize("body", STATEMENTS)
-def test_the_statement_is_planned_as_the_app(server_url: Any, body: bytes) -> None:
-    with psycopg.connect(server_url("misir_template", "misir_login")) as conn:
-        conn.execute("select set_config('role', 'misir_app', true)")
+@pytest.mark.parametrize(("body", "is_workers"), STATEMENTS)
+def test_the_statement_is_planned_as_who_asks_it(server_url: Any, body: bytes, is_workers: bool) -> None:
+    login, role = ("misir_worker", "misir_service") if is_workers else ("misir_login", "misir_app")
+    with psycopg.connect(server_url("misir_template", login)) as conn:
+        conn.execute("select set_config('role', %s, true)", [role])
         query = PostgresQuery(Transformer(conn))
         names = dict.fromkeys(re.findall(rb"%\((\w+)\)s", body))
         query.convert(body, {name.decode(): None for name in names})
@@ -41,16 +45,24 @@ def test_the_statement_is_planned_as_the_app(server_url: Any, body: bytes) -> No
             conn.execute(b"explain execute planned" + (b"(" + nulls + b")" if names else b""))
 
 
-# Administrators and `misir check` ask about everybody, as the service role or about the catalogue.
-OF_ONE_USER = [param for param in STATEMENTS if not str(param.id).startswith(("admin/", "check/"))]
+# Administrators and `misir check` ask about everybody, or about the catalogue; a worker takes anybody's job.
+OF_EVERYBODY = ("admin/", "check/", "jobs/lease_job", "jobs/count_due")
+OF_ONE_USER = [param for param in STATEMENTS if not str(param.id).startswith(OF_EVERYBODY)]
 
 
-@pytest.mark.parametrize("body", OF_ONE_USER)
-def test_the_statement_names_its_user(body: bytes) -> None:
+@pytest.mark.parametrize(("body", "is_workers"), OF_ONE_USER)
+def test_the_statement_names_its_user(body: bytes, is_workers: bool) -> None:
     tables = (
         set(re.findall(rb"misir\.(\w+)", body))
         - SYSTEM
-        - {b"keyword_hits", b"find_api_key", b"engagement_level", b"marker_source"}
+        - {
+            b"keyword_hits",
+            b"find_api_key",
+            b"engagement_level",
+            b"marker_source",
+            b"assigned_by",
+            b"subspace_state",
+        }
     )
     assert not tables or b"%(user_id)s" in body or b"nextval" in body
 

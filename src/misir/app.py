@@ -15,6 +15,7 @@ from misir.capture import routes as capture
 from misir.deps import Problem, limited
 from misir.embed.embedder import Embedder
 from misir.errors import MisirError, install_error_handlers
+from misir.jobs.worker import working
 from misir.library import routes as library
 from misir.limits import policy_of
 from misir.plumbing.http import BodyLimit, CatchAll, HeadIsGet, RequestId, TrailingSlash
@@ -23,8 +24,11 @@ from misir.plumbing.log import configure_logging
 from misir.profile import routes as profile
 from misir.resources import build_resources
 from misir.search import routes as search
+from misir.sessions import routes as sessions
 from misir.settings import Settings, load_settings
+from misir.spaces import correction_routes as corrections
 from misir.spaces import routes as spaces
+from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
 
@@ -41,7 +45,8 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
         resources = app.state.resources = build_resources(settings, embedder=embedder)
         async with vital_signs(resources):
             await resources.start()
-            yield
+            async with working(resources):
+                yield
             await resources.close()
 
     app = FastAPI(
@@ -57,7 +62,7 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
     )
     install_error_handlers(app)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(limited)])
-    for room in (capture, spaces, library, search, profile):
+    for room in (capture, spaces, topics, corrections, sessions, library, search, profile):
         api.include_router(room.router)
     app.include_router(api)
     app.include_router(admin.router, prefix="/api/v1")

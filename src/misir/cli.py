@@ -5,50 +5,49 @@ Exit codes: 0 done; 1 refused or failed, with one sentence on stderr; 2 wrong us
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import uuid
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import orjson
 import typer
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ValidationError
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from misir import calibrate
 from misir.capture.pipeline import capture as capture_page
 from misir.capture.schemas import Captured, CaptureRequest
 from misir.check.command import check_command
 from misir.demo import Client
 from misir.embed.models import resolve_model
-from misir.errors import MisirError, invalid
+from misir.errors import MisirError
+from misir.jobs import command as worker
 from misir.plumbing.migrate import migrate as migrate_database
 from misir.plumbing.migrate import shipped_migrations
+from misir.quality.report import bench_app
 from misir.resources import Resources
 from misir.search.find import search as search_library
 from misir.search.schemas import Mode, SearchAnswer, SearchRequest
-from misir.serve import Plan, attached, configure, load_with_progress, opened, serve, steps
+from misir.serve import Plan, attached, configure, load_with_progress, serve, steps
 from misir.settings import Settings
+from misir.shell import (
+    AsJson,
+    DataDir,
+    InSpace,
+    User,
+    checked,
+    epilog,
+    find_space,
+    list_spaces,
+    now,
+    out,
+    print_json,
+    print_table,
+    run,
+)
 from misir.sources import read_source
+from misir.spaces import replay_command as replay
 from misir.spaces import views
 from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace, NewSubspace, Space
-
-T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
-
-CODES = "Exit codes: 0 done, 1 refused or failed (one sentence on stderr says why), 2 wrong usage."
-
-
-def epilog(*examples: str) -> str:
-    """The foot of a command's help. A blank line is what keeps typer from joining two lines."""
-    return "\n\n".join(["Examples:", *(f"  {escape(example)}" for example in examples), CODES])
-
 
 app = typer.Typer(
     help="Misir captures what you read, places it by meaning, and finds it again by meaning.",
@@ -60,21 +59,7 @@ app = typer.Typer(
 )
 spaces_app = typer.Typer()
 app.add_typer(spaces_app, name="spaces")
-
-out = Console(highlight=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir", help="Where the embedded database lives. \\[default: MISIR_DATA_DIR or .misir]"
-    ),
-]
-User = Annotated[
-    uuid.UUID | None,
-    typer.Option("--user", help="Act as this user. \\[default: the local user, MOCK_USER_ID]"),
-]
-InSpace = Annotated[str | None, typer.Option("--space", help="Id or name of the space.")]
+app.add_typer(bench_app, name="bench")
 
 
 def main() -> None:
@@ -85,11 +70,13 @@ def main() -> None:
         sys.exit(f"misir: {error.detail}")
 
 
+app.command("calibrate", epilog=epilog(*calibrate.EXAMPLES))(calibrate.calibrate_command)
+app.command("replay", epilog=epilog(*replay.EXAMPLES))(replay.replay_command)
+app.command("worker", epilog=epilog(*worker.EXAMPLES))(worker.worker_command)
 app.command(
     "check",
     epilog=epilog(
-        "misir check",
-        "misir check --production --env-file .env.production --url https://api.your-app.com --token $JWT",
+        "misir check", "misir check --production --env-file .env.production --url $URL --token $JWT"
     ),
 )(check_command)
 
@@ -137,7 +124,7 @@ def migrate_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         applied = _migrate(settings, own or settings.DATABASE_MIGRATE_URL)
     n_all = len(shipped_migrations())
     if as_json:
-        _print_json({"applied": applied, "count": n_all})
+        print_json({"applied": applied, "count": n_all})
     else:
         out.print(f"The schema is up to date: {n_all} migrations, {len(applied)} of them applied now.")
 
@@ -178,7 +165,7 @@ def demo_command(
     with Client(url, token=token) as client:
         n_new = load_with_progress(client, limit)
     if as_json:
-        _print_json({"url": url, "new": n_new})
+        print_json({"url": url, "new": n_new})
     else:
         out.print(f"The demo library is there: {n_new} documents were new.")
 
@@ -214,16 +201,16 @@ def capture_command(
     page = read_source(source, title=title, url=url, content_file=content_file)
 
     async def work(res: Resources, me: uuid.UUID) -> tuple[Captured, str]:
-        space_id = await _find_space(res, me, space, create=create)
-        captured = await capture_page(res, me, _checked(CaptureRequest, space_id=space_id, **page), _now())
+        space_id = await find_space(res, me, space, create=create)
+        captured = await capture_page(res, me, checked(CaptureRequest, space_id=space_id, **page), now())
         topics = {topic.id: topic.name for topic in await views.list_subspaces(res.database, me, space_id)}
         return captured, topics.get(captured.subspace_id or 0, "no topic yet")
 
     captured, topic = run(work, user, data_dir)
     if as_json:
-        _print_json(captured)
+        print_json(captured)
     else:
-        _print_table(
+        print_table(
             ["artifact", "topic", "fit", ""],
             [[captured.artifact_id, topic, f"{captured.fit:.2f}", captured.message]],
         )
@@ -248,13 +235,13 @@ def search_command(
     """Find what you captured, by meaning and by word."""
 
     async def work(res: Resources, me: uuid.UUID) -> SearchAnswer:
-        space_id = None if space is None else await _find_space(res, me, space)
-        asked = _checked(SearchRequest, q=words, mode=mode, limit=limit, space_id=space_id)
+        space_id = None if space is None else await find_space(res, me, space)
+        asked = checked(SearchRequest, q=words, mode=mode, limit=limit, space_id=space_id)
         return await search_library(res, me, asked)
 
     answer = run(work, user, data_dir)
     if as_json:
-        _print_json(answer)
+        print_json(answer)
         return
     if answer.notice:
         steps.print(answer.notice, markup=False)
@@ -262,7 +249,7 @@ def search_command(
         [n, hit.title or "", f"{hit.similarity:.2f}", hit.space_name, hit.url]
         for n, hit in enumerate(answer.results, 1)
     ]
-    _print_table(["", "title", "similarity", "space", "address"], rows)
+    print_table(["", "title", "similarity", "space", "address"], rows)
 
 
 # ---- spaces --------------------------------------------------------------------------------------
@@ -278,9 +265,9 @@ def spaces_command(
     """List the spaces, or create one."""
     if context.invoked_subcommand:
         return
-    spaces = run(_list_spaces, user, data_dir)
+    spaces = run(list_spaces, user, data_dir)
     if as_json:
-        _print_json([space.model_dump() for space in spaces])
+        print_json([space.model_dump() for space in spaces])
     else:
         _print_spaces(spaces)
 
@@ -304,15 +291,15 @@ def create_command(
 ) -> None:
     """Declare a space, with topics and the markers that describe them."""
     topics = [read_topic(text) for text in topic or []]
-    new = _checked(NewSpace, name=name, intention=intention, subspaces=topics)
+    new = checked(NewSpace, name=name, intention=intention, subspaces=topics)
 
     async def work(res: Resources, me: uuid.UUID) -> Space:
-        space_id = await create_space(res, me, new, _now())
-        return await views.get_space(res.database, me, space_id, _now())
+        space_id = await create_space(res, me, new, now())
+        return await views.get_space(res.database, me, space_id, now())
 
     space = run(work, user, data_dir)
     if as_json:
-        _print_json(space)
+        print_json(space)
     else:
         _print_spaces([space])
 
@@ -321,77 +308,9 @@ def read_topic(text: str) -> NewSubspace:
     """`"Name: marker, marker"`; without a colon the name is the marker."""
     name, _, markers = text.partition(":")
     named = [marker.strip() for marker in markers.split(",") if marker.strip()]
-    return _checked(NewSubspace, name=name.strip(), markers=named)
-
-
-async def _list_spaces(res: Resources, me: uuid.UUID) -> list[Space]:
-    return (await views.list_spaces(res.database, me, _now())).spaces
-
-
-async def _find_space(res: Resources, me: uuid.UUID, named: str | None, *, create: bool = False) -> int:
-    """The id of the space of that id or name; the only one, where none is named."""
-    spaces = await _list_spaces(res, me)
-    if named is None and len(spaces) == 1:
-        return spaces[0].id
-    for space in spaces:
-        if named is not None and (named == str(space.id) or named.lower() == space.name.lower()):
-            return space.id
-    if create and named is not None:
-        return await create_space(res, me, _checked(NewSpace, name=named), _now())
-    raise MisirError(404, "not-found", _which_space(named, spaces))
-
-
-def _which_space(named: str | None, spaces: list[Space]) -> str:
-    known = ", ".join(f"{space.name} ({space.id})" for space in spaces) or "none yet"
-    if named is None:
-        return f"Say which space it belongs to with --space NAME or ID (yours: {known})."
-    return f"There is no space {named!r} (yours: {known}): pass one of these, or add --create to make it."
+    return checked(NewSubspace, name=name.strip(), markers=named)
 
 
 def _print_spaces(spaces: list[Space]) -> None:
     rows = [[space.id, space.name, space.subspace_count, space.artifact_count] for space in spaces]
-    _print_table(["id", "space", "topics", "artifacts"], rows)
-
-
-# ---- what the commands share ---------------------------------------------------------------------
-
-
-def run(
-    work: Callable[[Resources, uuid.UUID], Awaitable[T]], user: uuid.UUID | None, data_dir: Path | None
-) -> T:
-    """Do `work` on the library in this process, as a route would, and leave nothing open."""
-    settings = configure(is_local=False, data_dir=data_dir)
-
-    async def with_resources() -> T:
-        async with opened(settings) as res:
-            return await work(res, user or settings.mock_user_id)
-
-    with attached(settings):
-        return asyncio.run(with_resources())
-
-
-def _checked(model: type[M], **fields: Any) -> M:
-    """The request a route would have got; what pydantic refuses becomes a sentence."""
-    try:
-        return model(**fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        reason = first["msg"].removeprefix("Value error, ")
-        raise invalid(f"{where}: {reason}" if where else reason) from None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _print_json(value: Any) -> None:
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    sys.stdout.write(orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-def _print_table(columns: list[str], rows: list[list[Any]]) -> None:
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    out.print(table if rows else "Nothing yet.")
+    print_table(["id", "space", "topics", "artifacts"], rows)

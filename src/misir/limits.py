@@ -38,21 +38,26 @@ class Bucket(NamedTuple):
 
 class Rule(NamedTuple):
     name: str
+    setting: str
+    route: str
     is_per_space: bool
 
 
 @cache
 def rule_of(method: str, template: str) -> Rule:
-    """The name of a route's limit, and whether each space counts apart.
+    """The name and setting of a route's limit, the route as it is called in a bucket, and whether each space
+    counts apart.
 
-    >>> rule_of("GET", "/spaces/{space_id}/analytics/drift")
-    Rule(name='space-analytics', is_per_space=True)
-    >>> rule_of("GET", "/capture").name
-    'default'
+    >>> rule_of("GET", "/api/v1/spaces/{id}/alerts")
+    Rule(name='default', setting='RATE_LIMIT_DEFAULT', route='GET /spaces/{id}/alerts', is_per_space=True)
+    >>> rule_of("GET", "/spaces/{id}/analytics/drift").name
+    'space-analytics'
     """
+    template = template.removeprefix(API)  # FastAPI's versions differ in whether a route knows it
     path = re.sub(r"{[^}]*}", "{}", template)
     names = (name for methods, paths, name in TABLE if re.fullmatch(methods, method) and _is(paths, path))
-    return Rule(next(names, DEFAULT), PER_SPACE.fullmatch(path) is not None)
+    name = next(names, DEFAULT)
+    return Rule(name, _setting_of(name), f"{method} {template}", PER_SPACE.fullmatch(path) is not None)
 
 
 def _is(paths: str, path: str) -> bool:
@@ -63,7 +68,6 @@ def policy_of(settings: Settings, name: str) -> Policy:
     return Policy(name, getattr(settings, _setting_of(name)))
 
 
-@cache
 def _setting_of(name: str) -> str:
     return "RATE_LIMIT_" + name.upper().replace("-", "_")
 
@@ -72,10 +76,15 @@ def bucket_of(
     settings: Settings, user_id: uuid.UUID, method: str, template: str, path_params: Mapping[str, object]
 ) -> Bucket:
     """One bucket per user, method and route template, never shared; some count each space apart."""
-    template = template.removeprefix(API)  # FastAPI's versions differ in whether a route knows it
     rule = rule_of(method, template)
     space = f":{_plain_id(path_params)}" if rule.is_per_space else ""
-    return Bucket(policy_of(settings, rule.name), f"user:{user_id}:{method} {template}{space}")
+    policy = Policy(rule.name, getattr(settings, rule.setting))
+    return Bucket(policy, f"user:{user_id}:{rule.route}{space}")
+
+
+def batch_items(settings: Settings, user_id: uuid.UUID) -> Bucket:
+    """What a batch costs besides: one unit an item, of the user's budget of items."""
+    return Bucket(policy_of(settings, "batch-items"), f"user:{user_id}:batch-items")
 
 
 def _plain_id(path_params: Mapping[str, object]) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from misir.embed.calibration import Calibration
 from misir.embed.embedder import Embedder, build_embedder
 from misir.errors import MisirError
 from misir.orient.config import EngineConfig
@@ -15,6 +18,7 @@ from misir.plumbing.db import Database
 from misir.plumbing.identity import build_verifier
 from misir.plumbing.limiter import Limiter
 from misir.plumbing.supervisor import Attachment, attach
+from misir.plumbing.turns import Turns
 from misir.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,8 @@ class Resources:
     database: Database = field(init=False)
     config: EngineConfig = field(default_factory=EngineConfig)
     attachment: Attachment | None = None
+    has_work: asyncio.Event = field(default_factory=asyncio.Event)
+    turns: Turns = field(default_factory=Turns)
     _loading: asyncio.Task[None] = field(init=False)
     _keeping: asyncio.Task[None] | None = None
 
@@ -39,6 +45,7 @@ class Resources:
             self.locate_database,
             self.embedder.spec,
             locate_service=self.locate_service,
+            use_numbers=self._use_stored,
             pool_size=self.settings.DB_POOL_SIZE,
             is_preparing=self.settings.DB_PREPARE,
         )
@@ -61,6 +68,21 @@ class Resources:
             log.warning("the embedded database's supervisor is gone: starting another")
             with suppress(MisirError):  # tried again a moment later; readiness says that it is down
                 self.attachment = await asyncio.to_thread(self.attachment.reattach)
+
+    def use_numbers(self, config: EngineConfig, calibration: Calibration | None) -> None:
+        """Decide by these from now on; a calibration of None is the one shipped for the model."""
+        self.config = config
+        self.embedder.own_calibration = calibration
+
+    def _use_stored(self, stored: Mapping[str, Any]) -> None:
+        """What the database keeps, over what is shipped. Raises MisirError 503 for what cannot be used."""
+        self.use_numbers(EngineConfig(), None)
+        if stored:
+            self.use_numbers(*read_stored(stored, self.embedder.calibration))
+
+    def wake_worker(self) -> None:
+        """A transaction that left work has been committed: this process's worker need not wait to be told."""
+        self.has_work.set()
 
     def locate_service(self) -> str | None:
         """The login of the service role: DATABASE_SERVICE_URL, or the embedded server's."""
@@ -92,6 +114,20 @@ class Resources:
             self._keeping.cancel()
         if self.attachment is not None:
             await asyncio.to_thread(self.attachment.close)
+
+
+def read_stored(stored: Mapping[str, Any], shipped: Calibration) -> tuple[EngineConfig, Calibration]:
+    """The config and the calibration in system_config; a number it does not name is the shipped one."""
+    try:
+        config = EngineConfig.from_json(stored.get("engine", {}))
+        return config, replace(shipped, **stored.get("calibration", {}))
+    except (ValueError, TypeError) as error:
+        raise MisirError(
+            503,
+            "settings",
+            f"The numbers in system_config cannot be used: {error} Mend that row, or delete it.",
+            headers={"Retry-After": "60"},
+        ) from None
 
 
 def build_resources(settings: Settings, *, embedder: Embedder | None = None) -> Resources:

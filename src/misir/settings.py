@@ -118,6 +118,9 @@ class Settings(BaseSettings):
         True, description="False behind a transaction pooler such as Supabase's port 6543."
     )
     DB_POOL_SIZE: int = Field(8, ge=1, le=200, description="Connections a worker may hold.")
+    JOBS: Literal["on", "off"] = Field(
+        "on", description="off: this process leaves jobs to `misir worker` or to other processes."
+    )
     METRICS_TOKEN: str | None = Field(
         None, min_length=16, description="Opens /metrics and /dashboard, as Bearer or as Basic password."
     )

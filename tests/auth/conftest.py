@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,6 +17,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 ME = "7d3c1f5e-0d53-4d5b-9d57-2d5a8a6f4c11"
+
+
+def new_key(algorithm: str) -> Any:
+    if algorithm == "ES256":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+first_key = cache(new_key)
+"""The keys every project begins with: an RSA key takes long to find, and need not be another in each test."""
 
 
 class Project:
@@ -47,8 +58,8 @@ class Project:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self.add_key("ec-1", "ES256")
-        self.add_key("rsa-1", "RS256")
+        for kid, algorithm in (("ec-1", "ES256"), ("rsa-1", "RS256")):
+            self._publish(kid, algorithm, first_key(algorithm))
 
     def close(self) -> None:
         self._server.shutdown()
@@ -61,11 +72,9 @@ class Project:
         return json.dumps({"id": claims["sub"]}).encode()
 
     def add_key(self, kid: str, algorithm: str) -> None:
-        key: Any = (
-            ec.generate_private_key(ec.SECP256R1())
-            if algorithm == "ES256"
-            else rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        )
+        self._publish(kid, algorithm, new_key(algorithm))
+
+    def _publish(self, kid: str, algorithm: str, key: Any) -> None:
         self.private[kid] = (algorithm, key)
         algorithms = {"ES256": jwt.algorithms.ECAlgorithm, "RS256": jwt.algorithms.RSAAlgorithm}
         public = algorithms[algorithm].to_jwk(key.public_key(), as_dict=True)
@@ -96,6 +105,14 @@ class Project:
 
 @pytest.fixture
 def project() -> Iterator[Project]:
+    project = Project()
+    yield project
+    project.close()
+
+
+@pytest.fixture(scope="module")
+def module_project() -> Iterator[Project]:
+    """One for what a whole module prepares."""
     project = Project()
     yield project
     project.close()

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -44,17 +44,58 @@ REQUESTS: dict[str, list[Sent]] = {
     "POST /api/v1/capture": [Sent("/capture", body=PLACED, needs="write")],
     "POST /api/v1/artifacts/capture": [Sent("/artifacts/capture", body=PLACED, needs="write")],
     "POST /api/v1/artifacts": [Sent("/artifacts", body=PLACED, needs="write")],
+    "POST /api/v1/artifacts/batch": [
+        Sent("/artifacts/batch", body={"artifacts": [PAGE | {"space_id": "{space?}"}]}, needs="write")
+    ],
     "GET /api/v1/spaces": [Sent("/spaces")],
     "POST /api/v1/spaces": [
         Sent("/spaces", body={"name": "New", "subspaces": [{"name": "T", "markers": ["sea"]}]}, needs="write")
     ],
     "GET /api/v1/spaces/{space_id}": [Sent("/spaces/{space}")],
     "GET /api/v1/spaces/{space_id}/subspaces": [Sent("/spaces/{space}/subspaces", {"include": "centroid"})],
+    "POST /api/v1/spaces/{space_id}/subspaces": [
+        Sent("/spaces/{space}/subspaces", body={"name": "New", "markers": ["sea", "new"]}, needs="write")
+    ],
+    "GET /api/v1/spaces/{space_id}/subspaces/{subspace_id}": [Sent("/spaces/{space}/subspaces/{topic}")],
+    "PATCH /api/v1/spaces/{space_id}/subspaces/{subspace_id}": [
+        Sent("/spaces/{space}/subspaces/{topic}", body={"name": "Ocean"}, needs="write")
+    ],
+    "GET /api/v1/spaces/{space_id}/events": [Sent("/spaces/{space}/events")],
+    "GET /api/v1/subspaces/{subspace_id}": [Sent("/subspaces/{topic}", {"include": "centroid"})],
+    "PATCH /api/v1/subspaces/{subspace_id}": [
+        Sent("/subspaces/{topic}", body={"name": "Ocean", "pinned": True}, needs="write")
+    ],
+    "DELETE /api/v1/subspaces/{subspace_id}": [Sent("/subspaces/{topic}", needs="write")],
+    "POST /api/v1/subspaces/{subspace_id}/merge": [
+        Sent("/subspaces/{topic}/merge", body={"into": "{other}"}, needs="write")
+    ],
+    "POST /api/v1/subspaces/{subspace_id}/split": [
+        Sent("/subspaces/{topic}/split", body={"artifact_ids": ["{artifact}"]}, needs="write")
+    ],
+    "POST /api/v1/subspaces/{subspace_id}/retire": [Sent("/subspaces/{topic}/retire", needs="write")],
+    "GET /api/v1/spaces/{space_id}/corrections": [Sent("/spaces/{space}/corrections")],
+    "POST /api/v1/corrections/{correction_id}/undo": [Sent("/corrections/{correction}/undo", needs="write")],
+    "GET /api/v1/subspaces/{subspace_id}/markers": [Sent("/subspaces/{topic}/markers")],
+    "POST /api/v1/subspaces/{subspace_id}/markers": [
+        Sent("/subspaces/{topic}/markers", body={"label": "new"}, needs="write")
+    ],
+    "DELETE /api/v1/subspaces/{subspace_id}/markers/{marker_id}": [
+        Sent("/subspaces/{topic}/markers/{marker}", needs="write")
+    ],
+    "GET /api/v1/subspaces/{subspace_id}/history": [Sent("/subspaces/{topic}/history")],
+    "GET /api/v1/subspaces/{subspace_id}/events": [Sent("/subspaces/{topic}/events")],
+    "GET /api/v1/sessions": [Sent("/sessions")],
+    "POST /api/v1/sessions": [Sent("/sessions", body={"external_id": "x"}, needs="write")],
+    "GET /api/v1/sessions/{session_id}": [Sent("/sessions/{session}")],
+    "PATCH /api/v1/sessions/{session_id}": [
+        Sent("/sessions/{session}", body={"totals": {"pages": 3}}, needs="write")
+    ],
     "GET /api/v1/spaces/{space_id}/artifacts": [
         Sent("/spaces/{space}/artifacts", {"subspace_id": "{topic?}"})
     ],
     "GET /api/v1/artifacts": [Sent("/artifacts")],
     "GET /api/v1/artifacts/{artifact_id}": [Sent("/artifacts/{artifact}")],
+    "GET /api/v1/artifacts/{artifact_id}/explain": [Sent("/artifacts/{artifact}/explain")],
     "GET /api/v1/artifacts/{artifact_id}/similar": [Sent("/artifacts/{artifact}/similar")],
     "PATCH /api/v1/artifacts/{artifact_id}": [
         Sent("/artifacts/{artifact}", body={"title": "sea again"}, needs="write"),
@@ -117,11 +158,15 @@ class World:
             "subspace",
             "marker",
             "subspace_marker",
+            "subspace_event",
             "session",
             "artifact",
             "embedding",
             "signal",
             "correction",
+            "correction_move",
+            "subspace_event",
+            "job",
         )
         return str(
             [
@@ -153,22 +198,55 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+@pytest.fixture(scope="module")
+def furnished(
+    server_url: Callable[..., str], module_project: Any, fakes: Any, running_app: Callable[..., Any]
+) -> Iterator[tuple[str, dict[str, dict[str, int]], dict[str, str]]]:
+    """A database with two whole libraries, made over HTTP once; each test gets a copy of it. Ids and keys."""
+    name = f"furnished_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
+        conn.execute(f"create database {name} template misir_template strategy file_copy".encode())
+    token = module_project.token
+    app = running_app(
+        server_url(name, "misir_login"), fakes.embedder_of(sea=fakes.direction(1)), **of(module_project)
+    )
+    with app as client, psycopg.connect(server_url(name), autocommit=True) as owner:
+        ids = {user: furnish(client, owner, bearer(token(sub=user)), user) for user in (OTHER, ME)}
+        keys = {
+            scope: client.post(
+                "/api/v1/api-keys", json={"name": scope, "scopes": [scope]}, headers=bearer(token())
+            ).json()["key"]
+            for scope in ("read", "write", "admin")
+        }
+    yield name, ids, keys
+    with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
+        conn.execute(f"drop database {name} with (force)".encode())
+
+
+def of(project: Any) -> dict[str, Any]:
+    return {"MOCK_AUTH": False, "SUPABASE_URL": project.url, "SUPABASE_SERVICE_KEY": SERVICE_KEY}
+
+
 @pytest.fixture
 def world(
-    run_app: Callable[..., httpx.Client], project: Any, owner: psycopg.Connection[Any], fakes: Any
-) -> World:
-    embedder = fakes.embedder_of(sea=fakes.direction(1))
-    client = run_app(
-        MOCK_AUTH=False, SUPABASE_URL=project.url, SUPABASE_SERVICE_KEY=SERVICE_KEY, embedder=embedder
+    furnished: tuple[str, dict[str, dict[str, int]], dict[str, str]],
+    server_url: Callable[..., str],
+    project: Any,
+    fakes: Any,
+    running_app: Callable[..., Any],
+) -> Iterator[World]:
+    """A copy of both libraries, and an app in front of it."""
+    template, ids, keys = furnished
+    name = f"world_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
+        conn.execute(f"create database {name} template {template} strategy file_copy".encode())
+    app = running_app(
+        server_url(name, "misir_login"), fakes.embedder_of(sea=fakes.direction(1)), **of(project)
     )
-    ids = {user: furnish(client, owner, bearer(project.token(sub=user)), user) for user in (OTHER, ME)}
-    keys = {
-        scope: client.post(
-            "/api/v1/api-keys", json={"name": scope, "scopes": [scope]}, headers=bearer(project.token())
-        ).json()["key"]
-        for scope in ("read", "write", "admin")
-    }
-    return World(client, owner, project, ids, keys)
+    with app as client, psycopg.connect(server_url(name), autocommit=True) as owner:
+        yield World(client, owner, project, ids, keys)
+    with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
+        conn.execute(f"drop database {name} with (force)".encode())
 
 
 def furnish(
@@ -182,6 +260,15 @@ def furnish(
     topic = client.get(f"/api/v1/spaces/{space}/subspaces", headers=headers).json()[0]["id"]
     page = {"space_id": space, "url": "https://old.example/", "title": "sea", "content": f"secret of {user}"}
     artifact = client.post("/api/v1/capture", json=page, headers=headers).json()["artifact_id"]
+    for number in (2, 3):
+        more = page | {"url": f"https://old.example/{number}"}
+        client.post("/api/v1/capture", json=more, headers=headers)
+    other = client.post(
+        f"/api/v1/spaces/{space}/subspaces", json={"name": "Shore", "markers": ["shore"]}, headers=headers
+    ).json()["id"]
+    moved = client.patch(
+        f"/api/v1/artifacts/{artifact + 1}", json={"subspace_id": other}, headers=headers
+    ).json()["correction_id"]
     key = client.post("/api/v1/api-keys", json={"name": "spare"}, headers=headers).json()["id"]
     session = owner.execute(
         "insert into misir.session (user_id, external_id) values (%s, 'x') returning id", [user]
@@ -192,6 +279,8 @@ def furnish(
     return {
         "space": space,
         "topic": topic,
+        "other": other,
+        "correction": moved,
         "artifact": artifact,
         "key": key,
         "session": session[0],
@@ -245,6 +334,27 @@ def test_every_kind_of_caller_gets_what_is_theirs(world: World, operation: str, 
     assert f"secret of {ME}" not in stranger.text
     assert (world.belongings(ME), world.belongings(OTHER)) == before or not holes(sent)
     assert world.send(operation, sent, mine, bearer(world.keys["admin"])).is_success
+
+
+def test_no_body_and_no_query_may_name_another_user(world: World) -> None:
+    """Every route. Repeating who one is, in whatever case, changes nothing."""
+    headers, mine = bearer(world.project.token()), world.ids[ME]
+    before = world.belongings(ME), world.belongings(OTHER)
+    cases = [(operation, sent) for operation, all_sent in REQUESTS.items() for sent in all_sent]
+    for operation, sent in cases:
+        asked = replace(sent, query=sent.query | {"user_id": OTHER})
+        assert world.send(operation, asked, mine, headers).status_code == 403, operation
+        if sent.body is not None:
+            claimed = replace(sent, body=sent.body | {"user_id": OTHER})
+            assert world.send(operation, claimed, mine, headers).status_code == 403, operation
+    assert (world.belongings(ME), world.belongings(OTHER)) == before
+    for operation, sent in cases:
+        if sent.body is not None:
+            claimed = replace(sent, body=sent.body | {"user_id": ME.upper()})
+            # What an earlier request of this loop did may be in the way of a later one: that is no refusal.
+            assert world.send(operation, claimed, mine, headers).status_code in {200, 201, 404, 409}, (
+                operation
+            )
 
 
 # ---- the database behind it ---------------------------------------------------------------------------

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["serve", "migrate", "demo", "capture", "search", "spaces", "spaces create"]
+COMMANDS = [
+    "serve",
+    "migrate",
+    "calibrate",
+    "replay",
+    "worker",
+    "bench quality",
+    "demo",
+    "capture",
+    "search",
+    "spaces",
+    "spaces create",
+]
 
 
 def one_sentence(stderr: str) -> str:

@@ -86,7 +86,9 @@ def _are_all_ready(server: Any) -> bool:
 def test_a_stop_answers_every_request_in_flight(
     start: Callable[..., Any], relay: Any, project: Any, owner: psycopg.Connection[Any], command: str
 ) -> None:
-    """All 40 are held at the space's row lock, so that the signal meets them in the middle of their work."""
+    """All 40 are held in the line for the space, the first of each worker at the row lock itself, so that the
+    signal meets them in the middle of their work.
+    """
     server = start(
         "dash", EXPORT + command, values(relay.url, project, DB_POOL_SIZE="40", RATE_LIMIT_ENABLED="False")
     )
@@ -106,12 +108,20 @@ def test_a_stop_answers_every_request_in_flight(
         with owner.transaction():
             owner.execute("select 1 from misir.space for update")
             answers = [clients.submit(capture, number) for number in range(40)]
-            server.wait_until(lambda: _count_waiting(owner) == 40, "40 requests at the lock", 12)
+            server.wait_until(lambda: _count_in_flight(server) == 40, "40 requests in flight", 12)
+            server.wait_until(lambda: _count_waiting(owner) > 0, "one at the lock", 12)
             server.process.send_signal(signal.SIGTERM)
             assert not any(answer.done() for answer in answers)
         assert [answer.result() for answer in answers] == [201] * 40
     server.stop()
     assert owner.execute("select count(*) from misir.artifact").fetchone() == (40,)
+
+
+def _count_in_flight(server: Any) -> int:
+    """Captures that have not been answered, over all workers."""
+    gauge = 'misir_http_requests_in_progress{endpoint="/api/v1/capture",method="POST"'
+    lines = server.get("/metrics").text.splitlines()
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(gauge)))
 
 
 def _count_waiting(owner: psycopg.Connection[Any]) -> int:

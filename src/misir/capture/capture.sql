@@ -17,7 +17,7 @@ where s.id = %(space_id)s and s.user_id = %(user_id)s and s.deleted_at is null;
 -- name: lock_space_for_update
 -- The lock of all learning in a space: whoever holds it decides next, and takes the next seq. FOR NO KEY UPDATE,
 -- because FOR UPDATE would deadlock with the key locks that inserting rows of this space takes.
-select id, archived_at is not null as is_archived
+select id, archived_at is not null as is_archived, next_seq, auto_subspaces
 from misir.space
 where id = %(space_id)s and user_id = %(user_id)s and deleted_at is null
 for no key update;
@@ -53,12 +53,23 @@ where m.user_id = %(user_id)s and m.space_id = %(space_id)s
 order by m.id, l.subspace_id;
 
 -- name: find_near_duplicate
--- The oldest live page of this space under another address whose text means all but the same.
+-- The oldest live page of this space under another address whose text is all but the same: looked up by the quarters
+-- of its simhash, of which near-identical texts share at least one, and judged by meaning.
+with alike as (
+  select id from misir.artifact
+  where user_id = %(user_id)s and space_id = %(space_id)s and band_1 = %(band_1)s and duplicate_of is null
+  union select id from misir.artifact
+  where user_id = %(user_id)s and space_id = %(space_id)s and band_2 = %(band_2)s and duplicate_of is null
+  union select id from misir.artifact
+  where user_id = %(user_id)s and space_id = %(space_id)s and band_3 = %(band_3)s and duplicate_of is null
+  union select id from misir.artifact
+  where user_id = %(user_id)s and space_id = %(space_id)s and band_4 = %(band_4)s and duplicate_of is null
+)
 select a.id
-from misir.embedding e
-join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id and a.content_hash = e.content_hash
-where e.user_id = %(user_id)s and a.space_id = %(space_id)s and a.deleted_at is null and e.model = %(model)s
-  and a.url_hash <> %(url_hash)s and a.duplicate_of is null
+from alike
+join misir.artifact a on a.id = alike.id and a.user_id = %(user_id)s
+join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
+where a.deleted_at is null and a.url_hash <> %(url_hash)s and e.model = %(model)s
   and (e.vector <=> %(vector)s) < %(max_distance)s
 order by a.id
 limit 1;
@@ -71,13 +82,14 @@ insert into misir.artifact (
   id, user_id, space_id, subspace_id, url, normalized_url, url_hash, domain, title, content, content_hash, word_count,
   content_source, engagement_level, dwell_time_ms, active_time_ms, scroll_depth, reading_depth, reading_depth_client,
   decay_rate, assigned_by, similarity, raw_margin, probability, fit, taught_weight, embedded_fraction, duplicate_of,
-  metadata, captured_at)
+  metadata, captured_at, learned_seq, band_1, band_2, band_3, band_4)
 overriding system value values (
   %(artifact_id)s, %(user_id)s, %(space_id)s, %(subspace_id)s, %(url)s, %(normalized_url)s, %(url_hash)s, %(domain)s,
   %(title)s, %(content)s, %(content_hash)s, %(word_count)s, %(content_source)s, %(engagement_level)s,
   %(dwell_time_ms)s, %(active_time_ms)s, %(scroll_depth)s, %(reading_depth)s, %(reading_depth_client)s,
   %(decay_rate)s, %(assigned_by)s, %(similarity)s, %(raw_margin)s, %(probability)s, %(fit)s,
-  %(taught_so_far)s, %(embedded_fraction)s, %(duplicate_of)s, %(metadata)s, %(occurred_at)s);
+  %(taught_so_far)s, %(embedded_fraction)s, %(duplicate_of)s, %(metadata)s, %(occurred_at)s,
+  %(seq)s, %(band_1)s, %(band_2)s, %(band_3)s, %(band_4)s);
 
 -- name: update_artifact
 -- A known page: what was read deeper, longer or further rises; a missing title or text changes nothing.
@@ -94,7 +106,10 @@ update misir.artifact set
   probability = %(probability)s, fit = %(fit)s, taught_weight = %(taught_so_far)s,
   embedded_fraction = %(embedded_fraction)s,
   duplicate_of = %(duplicate_of)s, metadata = metadata || %(metadata)s,
-  captured_at = greatest(captured_at, %(occurred_at)s), deleted_at = null
+  captured_at = greatest(captured_at, %(occurred_at)s), deleted_at = null,
+  learned_seq = case when %(is_lesson_new)s then %(seq)s else learned_seq end,
+  band_1 = coalesce(%(band_1)s, band_1), band_2 = coalesce(%(band_2)s, band_2),
+  band_3 = coalesce(%(band_3)s, band_3), band_4 = coalesce(%(band_4)s, band_4)
 where id = %(artifact_id)s and user_id = %(user_id)s;
 
 -- name: insert_embedding
@@ -111,12 +126,13 @@ with taken as (
 insert into misir.signal (
   user_id, space_id, artifact_id, subspace_id, embedding_id, session_id, seq, event_hash, payload_hash, type, magnitude,
   engagement_level, base_weight, taught_weight, updates_centroid, similarity, raw_margin, probability, fit, assigned_by,
-  matched_marker_ids, config_version, occurred_at)
+  matched_marker_ids, config_version, occurred_at, client_teaches, none_probability, candidates, candidate_count, withheld)
 select
   %(user_id)s, %(space_id)s, %(artifact_id)s, %(subspace_id)s, e.id, %(session_id)s, taken.seq, %(event_hash)s,
   %(payload_hash)s, %(signal_type)s, %(signal_magnitude)s, %(engagement_level)s, %(base_weight)s, %(taught_weight)s,
   %(updates_centroid)s, %(similarity)s, %(raw_margin)s, %(probability)s, %(fit)s, %(assigned_by)s,
-  %(matched_marker_ids)s, %(config_version)s, %(occurred_at)s
+  %(matched_marker_ids)s, %(config_version)s, %(occurred_at)s, %(client_teaches)s, %(none_probability)s, %(candidates)s,
+  %(candidate_count)s, %(withheld)s
 from taken, misir.embedding e
 where e.artifact_id = %(artifact_id)s and e.user_id = %(user_id)s and e.model = %(model)s
   and e.content_hash = %(content_hash)s
@@ -125,7 +141,7 @@ returning id;
 -- name: update_topic
 update misir.subspace set
   centroid = %(centroid)s, weight_sum = %(weight_sum)s, signal_count = %(signal_count)s,
-  artifact_count = %(artifact_count)s, coherence = %(coherence)s,
+  artifact_count = %(artifact_count)s, coherence = %(coherence)s, placed_count = %(placed_count)s,
   confidence = %(confidence)s, model = %(model)s, state = 'active',
   centroid_updated_at = case when %(is_taught)s then %(now)s else centroid_updated_at end,
   last_activity_at = greatest(last_activity_at, %(occurred_at)s)
@@ -138,6 +154,12 @@ update misir.subspace set
   confidence = coherence * greatest(artifact_count - 1, 0)
                / (greatest(artifact_count - 1, 0) + %(prior_count)s::double precision)
 where id = %(topic_id)s and user_id = %(user_id)s;
+
+-- name: has_older_lessons
+-- Was this page in the topic before, so that what it taught there counts?
+select 1 from misir.lesson
+where artifact_id = %(artifact_id)s and user_id = %(user_id)s and subspace_id = %(topic_id)s and position < %(seq)s
+limit 1;
 
 -- name: touch_markers
 update misir.subspace_marker set last_matched_at = greatest(last_matched_at, %(occurred_at)s)

@@ -11,8 +11,9 @@ import numpy as np
 from misir.capture.page import Page, Reading
 from misir.orient.assign import AssignedBy, Assignment, Calibration, assign, marker_boosts
 from misir.orient.centroid import TopicState, taught_difference, teach
-from misir.orient.confidence import confidence, update_coherence
+from misir.orient.confidence import confidence
 from misir.orient.config import EngineConfig
+from misir.orient.fold import take_in
 from misir.orient.markers import matched_markers
 from misir.orient.reading import EngagementLevel, max_level
 from misir.orient.vectors import Vector
@@ -21,6 +22,9 @@ from misir.spaces.topic import Topic
 
 MARKER_TEXT: Final = 100_000
 """Characters searched for marker phrases, as many as the full-text index holds."""
+
+N_CANDIDATES: Final = 5
+"""How many of the topics considered the log keeps with a signal, likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +69,48 @@ class TopicChange:
     is_taught: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A topic that was considered, and the numbers that spoke for it."""
+
+    subspace_id: int
+    similarity: float
+    boost: float
+    probability: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
     """What to write: where the page belongs, what that taught, and the numbers behind it.
 
+    candidates: the likeliest topics, best first, as the log keeps them to explain the decision.
     taught_weight: w ≥ 0 of engine.md §3; taught_so_far: the sum of what this page taught this topic.
     left_topic_id: the topic that lost the page, when its text changed.
+    is_placed: does it count in its place from this signal on? is_return: does it wake a dormant topic?
     """
 
     subspace_id: int | None
     assignment: Assignment
+    candidates: tuple[Candidate, ...]
     level: EngagementLevel
     base_weight: float
     taught_weight: float
     taught_so_far: float
     change: TopicChange | None
     left_topic_id: int | None
+    is_placed: bool
+    is_return: bool
     matched_marker_ids: tuple[int, ...]
+
+    @property
+    def is_arrival(self) -> bool:
+        """Does the page come into a topic it was not in until now?"""
+        return self.change is not None and self.is_placed
+
+    @property
+    def starts_teaching(self) -> bool:
+        """Is this the first signal of the page that its topic learns from?"""
+        return self.taught_weight > 0 and self.taught_so_far == self.taught_weight
 
 
 def decide(
@@ -97,18 +126,22 @@ def decide(
     now_in = None if topic is None else topic.id
     is_new = now_in != was_in
     taught = previous.taught if previous is not None and not is_new else 0.0
-    taught_weight = taught_difference(level, taught, config) if assignment.updates_centroid else 0.0
+    weight = base_weight(level, config)
+    taught_weight = taught_difference(weight, taught) if assignment.updates_centroid else 0.0
     return Decision(
         subspace_id=now_in,
         assignment=assignment,
+        candidates=_candidates(assignment, situation),
         level=level,
-        base_weight=base_weight(level, config),
+        base_weight=weight,
         taught_weight=taught_weight,
         taught_so_far=taught + taught_weight,
         change=None
         if topic is None
         else learn(topic, reading.vector, assignment, taught_weight, config, is_new=is_new),
         left_topic_id=was_in if is_new else None,
+        is_placed=is_new or now_in is None,
+        is_return=topic is not None and topic.is_dormant,
         matched_marker_ids=tuple(
             sorted({marker.id for marker in matched} | {*page.request.matched_marker_ids})
         ),
@@ -182,6 +215,20 @@ def _named_topic(page: Page, reading: Reading, situation: Situation) -> tuple[in
     return None, AssignedBy.ENGINE
 
 
+def _candidates(assignment: Assignment, situation: Situation) -> tuple[Candidate, ...]:
+    scores = assignment.scores
+    best = np.argsort(-scores.probabilities[:-1], kind="stable")[:N_CANDIDATES]
+    return tuple(
+        Candidate(
+            subspace_id=situation.topics[row].id,
+            similarity=float(scores.similarities[row]),
+            boost=float(scores.boosts[row]),
+            probability=float(scores.probabilities[row]),
+        )
+        for row in best
+    )
+
+
 def learn(
     topic: Topic,
     x: Vector,
@@ -196,16 +243,15 @@ def learn(
     `is_new`: was the page not in this topic before? Then the topic is one artifact larger.
     """
     n_artifacts = topic.n_artifacts + is_new
-    coherence = topic.state.coherence
+    state = topic.state
     if is_new:
         # The page that founds a topic agrees with itself.
-        relevance = 1.0 if assignment.relevance is None else assignment.relevance
-        coherence = update_coherence(coherence, relevance, n_artifacts, config)
-    state = teach(topic.state, x, taught_weight, config, learning_rate=topic.learning_rate)
+        state = take_in(state, 1.0 if assignment.relevance is None else assignment.relevance, config)
+    state = teach(state, x, taught_weight, config, learning_rate=topic.learning_rate)
     return TopicChange(
         topic_id=topic.id,
-        state=replace(state, coherence=coherence),
+        state=state,
         n_artifacts=n_artifacts,
-        confidence=confidence(coherence, n_artifacts, config),
+        confidence=confidence(state.coherence, n_artifacts, config),
         is_taught=taught_weight > 0,
     )

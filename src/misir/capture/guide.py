@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 
-from misir.capture.pipeline import SQL
 from misir.capture.schemas import (
     MAX_CONTENT,
     MAX_TITLE,
@@ -13,6 +12,7 @@ from misir.capture.schemas import (
     LimitLeft,
     RecentCapture,
 )
+from misir.capture.write import SQL
 from misir.limits import captures_left
 from misir.orient.reading import ContentSource, EngagementLevel
 from misir.orient.urls import MAX_URL_LENGTH

@@ -65,13 +65,17 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The text a capture leaves behind, and its vector: unit, (D,), rounded to half precision."""
+    """The text a capture leaves behind, and its vector: unit, (D,), rounded to half precision.
+
+    bands: the quarters of the text's simhash; None where there is no text, or it was known before.
+    """
 
     text: str
     content_hash: bytes
     vector: Vector
     fraction: float
     is_clients: bool
+    bands: tuple[int, int, int, int] | None = None
 
 
 def read_page(request: CaptureRequest, now: datetime, config: EngineConfig) -> Page:

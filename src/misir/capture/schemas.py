@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     Field,
@@ -27,6 +28,7 @@ from misir.orient.vectors import Vector, is_degenerate
 MAX_TITLE = 2_000
 MAX_CONTENT = 1_000_000
 MAX_DIMENSION = 16_000
+MAX_BATCH = 500
 MAX_COMPONENT = 1e9
 """Larger numbers are no embedding, and their squares would overflow."""
 
@@ -186,6 +188,35 @@ class Captured(BaseModel):
     pending: bool = False
     duplicate_of: int | None
     adjusted: list[str] = Field(description="Fields that were clamped, rounded or cut.")
+
+
+class BatchRequest(BaseModel):
+    """1 to 500 captures; each is checked for itself, so that one wrong item fails alone."""
+
+    artifacts: list[Any] = Field(
+        min_length=1,
+        max_length=MAX_BATCH,
+        validation_alias=AliasChoices("artifacts", "items"),
+        description="Captures, as POST /artifacts/capture takes them. `items` is understood, too.",
+    )
+    user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
+
+
+class BatchItem(Captured):
+    index: int = Field(description="Its place in the request.")
+
+
+class BatchFailure(BaseModel):
+    index: int
+    url: str | None
+    error: str
+    status: int = Field(description="What it would have been answered alone.")
+
+
+class BatchAnswer(BaseModel):
+    successful: list[BatchItem]
+    failed: list[BatchFailure]
+    count: int = Field(description="How many succeeded.")
 
 
 class RecentCapture(BaseModel):

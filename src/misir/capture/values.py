@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from pgvector import HalfVector, Vector
@@ -10,6 +11,7 @@ from psycopg.types.json import Jsonb
 from misir.capture.decide import Decision, TopicChange
 from misir.capture.page import Page, Reading
 from misir.orient.reading import decay_rate
+from misir.orient.simhash import N_BANDS
 
 
 def page_values(page: Page) -> dict[str, Any]:
@@ -37,6 +39,7 @@ def page_values(page: Page) -> dict[str, Any]:
         "payload_hash": page.payload_hash,
         "signal_type": request.signal_type,
         "signal_magnitude": request.signal_magnitude,
+        "client_teaches": request.updates_centroid,
         "occurred_at": page.occurred_at,
         "now": page.now,
     }
@@ -47,7 +50,14 @@ def reading_values(reading: Reading) -> dict[str, Any]:
         "content_hash": reading.content_hash,
         "embedded_fraction": reading.fraction,
         "vector": HalfVector(reading.vector),
+        **band_values(reading),
     }
+
+
+def band_values(reading: Reading) -> dict[str, int | None]:
+    """The quarters of the text's simhash; none where there is no text to compare."""
+    quarters = reading.bands or (None,) * N_BANDS
+    return {f"band_{number}": quarter for number, quarter in enumerate(quarters, 1)}
 
 
 def placement_values(decision: Decision) -> dict[str, Any]:
@@ -66,6 +76,11 @@ def placement_values(decision: Decision) -> dict[str, Any]:
         "taught_so_far": decision.taught_so_far,
         "updates_centroid": assignment.updates_centroid,
         "matched_marker_ids": list(decision.matched_marker_ids),
+        "is_lesson_new": decision.is_placed or decision.starts_teaching,
+        "none_probability": float(assignment.scores.probabilities[-1]),
+        "candidates": Jsonb([asdict(candidate) for candidate in decision.candidates]),
+        "candidate_count": len(assignment.scores.similarities),
+        "withheld": [reason.name.lower() for reason in assignment.withheld],
     }
 
 
@@ -77,6 +92,7 @@ def topic_values(change: TopicChange) -> dict[str, Any]:
         "signal_count": change.state.signal_count,
         "artifact_count": change.n_artifacts,
         "coherence": change.state.coherence,
+        "placed_count": change.state.placed_count,
         "confidence": change.confidence,
         "is_taught": change.is_taught,
     }

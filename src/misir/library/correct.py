@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pgvector import HalfVector
@@ -23,8 +23,18 @@ from misir.orient.reading import EngagementLevel
 from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
+from misir.spaces.corrections import SQL as LOG
+from misir.spaces.corrections import (
+    Move,
+    correct,
+    list_touched,
+    lock_spaces,
+    log_correction,
+    place,
+    require_open_topic,
+)
 from misir.spaces.rebuild import SQL as TOPICS
-from misir.spaces.rebuild import log_correction, rebuild_topics
+from misir.spaces.rebuild import rebuild_topics
 from misir.spaces.topic import read_topic
 
 CAPTURE = load_statements("misir.capture", "capture.sql")
@@ -68,10 +78,11 @@ async def patch_artifact(
             if text is not None:
                 await _write_text(tx, res, artifact, text)
             await _raise_engagement(tx, artifact, patch)
-            if patch.is_move:
-                await _move(tx, res, artifact, patch, now)
+            correction_id = await _move(tx, res, artifact, patch, now) if patch.is_move else None
             row = await (await tx.ask(SQL.get_artifact, artifact_id=artifact_id)).fetchone()
-        return ArtifactChanged.model_validate({**(row or {}), "message": "Saved."})
+        return ArtifactChanged.model_validate(
+            {**(row or {}), "message": "Saved.", "correction_id": correction_id}
+        )
     raise unavailable("This artifact is being changed by others at this moment: try again.", retry_after_s=1)
 
 
@@ -96,15 +107,9 @@ async def _edited_text(res: Resources, before: dict[str, Any], patch: ArtifactPa
 
 async def _lock(tx: Tx, artifact_id: int, space_ids: Sequence[int | None]) -> dict[str, Any]:
     """Lock the spaces (in id order), then read the artifact as it is now. Takes lock_spaces_for_update."""
-    wanted = sorted({space_id for space_id in space_ids if space_id is not None})
-    spaces = await tx.ask(SQL.lock_spaces_for_update, space_ids=wanted)
+    await lock_spaces(tx, space_ids)
     rows = await tx.ask(SQL.load_artifact_for_update, artifact_id=artifact_id)
-    locked = await spaces.fetchall()
     artifact = await rows.fetchone()
-    if len(locked) < len(wanted):
-        raise not_found("The space")
-    if any(space["is_archived"] for space in locked):
-        raise conflict("The space is archived: unarchive it before changing what is in it.")
     if artifact is None:
         raise not_found("The artifact")
     return artifact
@@ -145,38 +150,45 @@ async def _raise_engagement(tx: Tx, artifact: dict[str, Any], patch: ArtifactPat
 
 async def _move(
     tx: Tx, res: Resources, artifact: dict[str, Any], patch: ArtifactPatch, now: datetime
-) -> None:
-    """Place the artifact where the person said; both topics learn again as if it had always been there."""
+) -> int | None:
+    """Place the artifact where the person said; its topics learn again as if it had always been there.
+
+    The correction's id; None where nothing had to move.
+    """
     from_space, from_topic = artifact["space_id"], artifact["subspace_id"]
     to_space, is_named = patch.space_id or from_space, "subspace_id" in patch.model_fields_set
     if to_space == from_space and not is_named:
-        return
+        return None
     if patch.subspace_id is not None:
-        await _require_topic(tx, to_space, patch.subspace_id)
+        await require_open_topic(tx, to_space, patch.subspace_id)
     if to_space != from_space:
         await _make_room(tx, to_space, artifact["url_hash"])
     placed = await _place(tx, res, artifact["id"], to_space, patch.subspace_id, is_named=is_named)
-    to_topic = placed["subspace_id"]
-    await tx.ask(SQL.place_artifact, placed, artifact_id=artifact["id"], space_id=to_space)
-    places = {"from": from_topic, "to": to_topic, "from_space": from_space, "to_space": to_space}
-    payload = places | {"teaches": placed["teaches"]}
-    for space_id in dict.fromkeys((from_space, to_space)):  # the space it arrives in has the last word
-        await log_correction(
+    move = Move(
+        artifact["id"], from_topic, placed["subspace_id"], placed["assigned_by"], teaches=placed["teaches"]
+    )
+    if to_space == from_space:
+        return (await correct(tx, res, to_space, "move", [move], now)).id
+    return await _move_out(tx, res, from_space, to_space, move, now)
+
+
+async def _move_out(tx: Tx, res: Resources, from_space: int, to_space: int, move: Move, now: datetime) -> int:
+    """Into another space. Both logs tell it; in the new one the page counts from its arrival."""
+    touched = await list_touched(tx, [move.artifact_id])
+    payload = {"from_space": from_space, "to_space": to_space}
+    for space_id, topic_id in ((from_space, move.from_id), (to_space, move.to_id)):
+        arrival = await log_correction(
             tx,
             space_id,
             "move",
-            artifact_ids=[artifact["id"]],
-            subspace_ids=[from_topic, to_topic],
+            artifact_ids=[move.artifact_id],
+            subspace_ids=[topic_id],
             payload=payload,
+            moves=[move],
         )
-    await rebuild_topics(tx, res, [from_topic, to_topic], now)
-
-
-async def _require_topic(tx: Tx, space_id: int, topic_id: int) -> None:
-    """Retired topics take no pages; absent, foreign and another space's look the same."""
-    rows = await tx.ask(TOPICS.topic_is_open, space_id=space_id, topic_id=topic_id)
-    if await rows.fetchone() is None:
-        raise not_found("The subspace")
+    await tx.ask(LOG.rehouse_artifacts, artifact_ids=[move.artifact_id], space_id=to_space, seq=arrival.seq)
+    await place(tx, res, to_space, [move], touched, now)
+    return arrival.id
 
 
 async def _make_room(tx: Tx, space_id: int, url_hash: bytes) -> None:
@@ -263,14 +275,15 @@ async def revive_artifact(tx: Tx, res: Resources, artifact_id: int, now: datetim
 async def _set_deleted(
     tx: Tx, res: Resources, artifact: dict[str, Any], now: datetime, *, is_deleted: bool
 ) -> None:
-    """Trash or untrash, log it, and let the topic learn again. Holds the space's lock."""
+    """Trash or untrash, log it, and let the topics learn again. Holds the space's lock."""
+    touched = await list_touched(tx, [artifact["id"]])
     if is_deleted:
         await tx.ask(SQL.trash_artifact, artifact_id=artifact["id"], now=now)
     else:
         await tx.ask(SQL.untrash_artifact, artifact_id=artifact["id"])
-    topic_id = artifact["subspace_id"]
-    kind = "delete" if is_deleted else "restore"
+    touched |= await list_touched(tx, [artifact["id"]])
+    kind: Literal["delete", "restore"] = "delete" if is_deleted else "restore"
     await log_correction(
-        tx, artifact["space_id"], kind, artifact_ids=[artifact["id"]], subspace_ids=[topic_id]
+        tx, artifact["space_id"], kind, artifact_ids=[artifact["id"]], subspace_ids=sorted(touched)
     )
-    await rebuild_topics(tx, res, [topic_id], now)
+    await rebuild_topics(tx, res, touched, now)

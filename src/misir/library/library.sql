@@ -76,13 +76,6 @@ limit %(limit)s;
 select id, space_id, title, content, deleted_at is not null as is_deleted
 from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s;
 
--- name: lock_spaces_for_update
--- The lock of all learning, of several spaces in id order, so that two corrections never wait for each other.
-select id, archived_at is not null as is_archived from misir.space
-where id = any(%(space_ids)s) and user_id = %(user_id)s and deleted_at is null
-order by id
-for no key update;
-
 -- name: load_artifact_for_update
 -- Under the space's lock: as it is now.
 select id, space_id, subspace_id, title, content, content_hash, engagement_level, url_hash,
@@ -115,14 +108,6 @@ select e.vector from misir.artifact a
 join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
 where a.id = %(artifact_id)s and a.user_id = %(user_id)s and e.model = %(model)s;
 
--- name: place_artifact
--- Where a person put it. A topic they chose holds until a person changes it; the engine's choice does not.
-update misir.artifact set
-  space_id = %(space_id)s, subspace_id = %(subspace_id)s, assigned_by = %(assigned_by)s,
-  pinned = coalesce(%(assigned_by)s::misir.assigned_by = 'user', false), taught_weight = 0,
-  similarity = %(similarity)s, raw_margin = %(raw_margin)s, probability = %(probability)s, fit = %(fit)s
-where id = %(artifact_id)s and user_id = %(user_id)s;
-
 -- name: store_fit
 -- After its text was edited: how it fits the topic it is in.
 update misir.artifact set
@@ -134,3 +119,38 @@ update misir.artifact set deleted_at = %(now)s where id = %(artifact_id)s and us
 
 -- name: untrash_artifact
 update misir.artifact set deleted_at = null where id = %(artifact_id)s and user_id = %(user_id)s;
+
+-- name: load_placed_vectors
+-- What a calibration is measured on: the vectors of placed, live pages, their titles, and their topics as labels.
+select a.title, a.subspace_id, e.vector
+from misir.artifact a
+join misir.embedding e
+  on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash and e.model = %(model)s
+where a.user_id = %(user_id)s and a.deleted_at is null and a.subspace_id is not null
+  and (%(space_id)s::bigint is null or a.space_id = %(space_id)s::bigint)
+order by a.id;
+
+-- name: load_decision
+-- The artifact's last signal, with everything its decision was made of; one of the space it is in now before others.
+select g.id as signal_id, g.seq, g.subspace_id, g.assigned_by, g.engagement_level, g.base_weight, g.taught_weight,
+       g.updates_centroid, g.similarity, g.raw_margin, g.probability, g.none_probability, g.fit, g.candidates,
+       g.candidate_count, g.withheld, g.matched_marker_ids, g.config_version, g.occurred_at, g.created_at
+from misir.signal g
+join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id
+where g.artifact_id = %(artifact_id)s and g.user_id = %(user_id)s
+order by g.space_id = a.space_id desc, g.seq desc limit 1;
+
+-- name: list_moves_of
+-- Every correction that moved the artifact, newest first; undone ones too.
+select c.id as correction_id, c.kind, c.actor, c.created_at, v.from_subspace_id, v.to_subspace_id, v.seq, v.space_id,
+       exists (select 1 from misir.correction u where u.undoes = c.id and u.user_id = c.user_id) as undone
+from misir.correction_move v
+join misir.correction c on c.id = v.correction_id and c.user_id = v.user_id
+where v.artifact_id = %(artifact_id)s and v.user_id = %(user_id)s
+order by v.correction_id desc limit 50;
+
+-- name: name_topics_and_markers
+-- Names for the ids of an explanation.
+select 'topic' as what, id, name from misir.subspace where id = any(%(topic_ids)s::bigint[]) and user_id = %(user_id)s
+union all
+select 'marker', id, label from misir.marker where id = any(%(marker_ids)s::bigint[]) and user_id = %(user_id)s;

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import MAX_ID, Moment, PathId, Text
 from misir.library import correct, views
+from misir.library.explain import Explanation, explain
 from misir.library.schemas import (
     ArtifactChanged,
     ArtifactDetail,
@@ -71,6 +72,12 @@ async def delete_artifact(me: Me, res: Res, now: Now, artifact_id: PathId) -> Me
 async def restore_artifact(me: Me, res: Res, now: Now, artifact_id: PathId) -> ArtifactDetail:
     await correct.restore_artifact(res, me, artifact_id, now)
     return await views.get_artifact(res, me, artifact_id, now)
+
+
+@router.get("/artifacts/{artifact_id}/explain", responses=problems(404))
+async def explain_artifact(me: Me, res: Res, artifact_id: PathId) -> Explanation:
+    """Every number behind the artifact's place: what was considered, what won, who had the last word."""
+    return await explain(res, me, artifact_id)
 
 
 @router.get("/artifacts/{artifact_id}/similar", responses=problems(404))

@@ -147,6 +147,9 @@ class ArtifactPatch(BaseModel):
 
 class ArtifactChanged(ArtifactItem):
     message: str
+    correction_id: int | None = Field(
+        None, description="Of the move, for POST /corrections/{id}/undo; null: nothing moved."
+    )
 
 
 class Message(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from misir.library.schemas import (
 from misir.orient.assign import calibrated
 from misir.orient.reading import DecayRate, EngagementLevel
 from misir.orient.weight import effective_weight
-from misir.paging import decode_cursor, encode_cursor
+from misir.paging import decode_moment, encode_moment
 from misir.plumbing.db import Database
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
@@ -59,21 +59,13 @@ async def list_artifacts(
     updated_since: datetime | None = None,
 ) -> ArtifactPage:
     """Newest first; `cursor` continues where a page ended."""
-    before_at, before_id = _position(cursor)
-    wanted = {"before_at": before_at, "before_id": before_id, "updated_since": updated_since}
+    wanted = {**decode_moment(cursor), "updated_since": updated_since}
     async with database.as_user(user_id) as tx:
         rows = await tx.ask(SQL.list_artifacts, wanted, limit=limit + 1)
         items = [ArtifactItem.model_validate(row) for row in await rows.fetchall()]
     last = items[limit - 1] if len(items) > limit else None
-    next_cursor = encode_cursor(last.captured_at.timestamp() * 1e6, last.id) if last else None
+    next_cursor = encode_moment(last.captured_at, last.id) if last else None
     return ArtifactPage(items=items[:limit], next_cursor=next_cursor)
-
-
-def _position(cursor: str | None) -> tuple[datetime | None, int | None]:
-    if not cursor:
-        return None, None
-    micros, artifact_id = decode_cursor(cursor, (float, int))
-    return datetime.fromtimestamp(micros / 1e6, UTC), artifact_id
 
 
 async def list_space_artifacts(

@@ -6,6 +6,7 @@
 alter table misir.subspace
   add column placed_count integer not null default 0 check (placed_count >= 0), -- the n of coherence: never falls
   add column named_by misir.assigned_by not null default 'user',                -- a name of the engine's may change
+  add column named_count integer not null default 0,                            -- its size when the engine named it
   add column anchor_seq bigint not null default 0,                              -- drift looks at what came after it
   add column deleted_at timestamptz;
 update misir.subspace set placed_count = artifact_count;
@@ -17,13 +18,13 @@ alter table misir.space
 
 -- ---- what an artifact keeps besides ---------------------------------------------------------------------------
 
--- learned_seq: the place in the log of what last placed it or taught its topic. band_1..4: the quarters of its
+-- learned_seq: the place in the log where it was placed, or first taught its topic. band_1..4: the quarters of its
 -- text's simhash, by which near-identical texts are found without a scan.
 alter table misir.artifact
   add column learned_seq bigint not null default 0,
   add column band_1 integer, add column band_2 integer, add column band_3 integer, add column band_4 integer;
 update misir.artifact a set learned_seq = g.seq
-from (select artifact_id, max(seq) as seq from misir.signal group by artifact_id) g where g.artifact_id = a.id;
+from (select artifact_id, min(seq) as seq from misir.signal group by artifact_id) g where g.artifact_id = a.id;
 
 create index artifact_band_1 on misir.artifact (space_id, band_1) where duplicate_of is null;
 create index artifact_band_2 on misir.artifact (space_id, band_2) where duplicate_of is null;
@@ -100,6 +101,24 @@ left join lateral (
   order by v.seq desc limit 1
 ) m on true;
 
+-- Where the log says that each artifact is, in the space it is in: its last signal there, or the last correction
+-- after that which still stands.
+create view misir.placement with (security_invoker = true) as
+select a.id as artifact_id, a.user_id, a.space_id,
+       case when m.seq > coalesce(g.seq, 0) then m.to_subspace_id else g.subspace_id end as subspace_id,
+       case when m.seq > coalesce(g.seq, 0) then m.assigned_by else g.assigned_by end as assigned_by
+from misir.artifact a
+left join lateral (
+  select s.seq, s.subspace_id, s.assigned_by from misir.signal s
+  where s.artifact_id = a.id and s.user_id = a.user_id and s.space_id = a.space_id order by s.seq desc limit 1
+) g on true
+left join lateral (
+  select v.seq, v.to_subspace_id, v.assigned_by from misir.correction_move v
+  where v.artifact_id = a.id and v.user_id = a.user_id and v.space_id = a.space_id
+    and not exists (select 1 from misir.correction u where u.undoes = v.correction_id and u.user_id = v.user_id)
+  order by v.seq desc limit 1
+) m on true;
+
 -- ---- the life of topics ---------------------------------------------------------------------------------------
 
 alter table misir.subspace_event drop constraint subspace_event_type_check;
@@ -146,9 +165,9 @@ end $$;
 
 grant select, insert on misir.correction_move to misir_app;
 grant select, insert, update on misir.job to misir_app;
-grant select on misir.lesson to misir_app;
+grant select on misir.lesson, misir.placement to misir_app;
 -- A capture writes the day's snapshot of the topic it changed, in its own transaction.
 grant insert, update on misir.subspace_snapshot to misir_app;
 grant select, insert, update, delete on misir.correction_move, misir.job to misir_service;
-grant select on misir.lesson to misir_service;
+grant select on misir.lesson, misir.placement to misir_service;
 grant usage on all sequences in schema misir to misir_app, misir_service;

@@ -18,6 +18,7 @@ import psycopg
 from pgvector.psycopg import register_vector_async
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg.types.string import TextBinaryLoader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from misir.errors import MisirError, unavailable
@@ -34,6 +35,7 @@ ANSWER_WITHIN_S = 15.0
 """Longest a transaction may take: a frozen server must not hold a request, or a connection, for ever."""
 
 ALIVE_WITHIN_S = 1.0
+STREAM_ROWS = 500
 RETRY_EVERY_S = 1.0
 FIRST_TRY_S = 20.0
 
@@ -57,7 +59,25 @@ class Tx:
         self, statement: bytes, values: Mapping[str, Any] | None = None, /, **more: Any
     ) -> psycopg.AsyncCursor[DictRow]:
         """Send a statement with its named values; `user_id` is always among them."""
-        return await self._conn.execute(statement, {"user_id": self.user_id, **(values or {}), **more})
+        named = {"user_id": self.user_id, **(values or {}), **more}
+        return await self._conn.execute(statement, named, binary=True)
+
+    async def stream(
+        self, statement: bytes, values: Mapping[str, Any] | None = None, /, **more: Any
+    ) -> AsyncIterator[list[DictRow]]:
+        """The rows of a statement too large to hold, STREAM_ROWS at a time, by a cursor on the server."""
+        named = {"user_id": self.user_id, **(values or {}), **more}
+        await self._conn.execute(b"declare streamed no scroll cursor for " + statement, named)
+        fetch = f"fetch {STREAM_ROWS} from streamed".encode()
+        while rows := await (await self._conn.execute(fetch, binary=True)).fetchall():
+            yield rows
+        await self._conn.execute("close streamed")
+
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What the block writes is taken back when it raises; the transaction around it goes on."""
+        async with self._conn.transaction():
+            yield
 
 
 class Database:
@@ -69,11 +89,13 @@ class Database:
         model: Model,
         *,
         locate_service: Callable[[], str | None] = lambda: None,
+        use_numbers: Callable[[dict[str, Any]], None] = lambda _: None,
         pool_size: int = 8,
         is_preparing: bool = True,
     ) -> None:
         self._locate = locate
         self._locate_service = locate_service
+        self._use_numbers = use_numbers
         self._model = model
         self._pool_size = pool_size
         # A transaction pooler hands out another connection each time, where nothing was prepared.
@@ -117,7 +139,7 @@ class Database:
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "prepare_threshold": self._prepare_threshold,
             },
-            configure=register_vector_async,
+            configure=_prepare,
             min_size=1,
             max_size=self._pool_size,
             timeout=POOL_WAIT_S,
@@ -131,6 +153,7 @@ class Database:
         try:
             async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as conn:
                 missing, fingerprint = await _read_state(conn)
+                numbers = {} if missing else await _read_numbers(conn)
         except psycopg.OperationalError:
             raise unavailable(
                 "The database cannot be reached. Captures and searches work again when it is back."
@@ -143,6 +166,7 @@ class Database:
             raise _not_migrated(f"The database lacks {len(missing)} migration(s): run `misir migrate`.")
         if fingerprint != self._model.fingerprint:
             raise _other_model(fingerprint, self._model.fingerprint)
+        self._use_numbers(numbers)
 
     async def close(self) -> None:
         if self._opening is not None:
@@ -159,21 +183,26 @@ class Database:
             yield tx
 
     @asynccontextmanager
-    async def as_user(self, user_id: uuid.UUID) -> AsyncIterator[Tx]:
+    async def as_user(
+        self, user_id: uuid.UUID, *, patience_s: float | None = ANSWER_WITHIN_S
+    ) -> AsyncIterator[Tx]:
         """One transaction as `user_id` under row level security; commits when the block ends well.
 
-        Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
+        `patience_s` is how long it may take; None, for a command that shows its progress: as long as it
+        needs. Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
         """
-        async with self._transaction(user_id) as tx:
+        async with self._transaction(user_id, patience_s) as tx:
             yield tx
 
     @asynccontextmanager
-    async def _transaction(self, user_id: uuid.UUID | None) -> AsyncIterator[Tx]:
+    async def _transaction(
+        self, user_id: uuid.UUID | None, patience_s: float | None = ANSWER_WITHIN_S
+    ) -> AsyncIterator[Tx]:
         if self._pool is None:
             raise self.problem or unavailable("The database is closed.")
         claims = "" if user_id is None else f'{{"sub": "{user_id}", "role": "authenticated"}}'
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S), self._pool.connection() as conn, conn.pipeline():
+            async with asyncio.timeout(patience_s), self._pool.connection() as conn, conn.pipeline():
                 await conn.execute(SQL.become_user, {"claims": claims})
                 yield Tx(conn, user_id)
         except TimeoutError:
@@ -186,22 +215,26 @@ class Database:
             ) from None
 
     @asynccontextmanager
-    async def as_service(self) -> AsyncIterator[Tx]:
+    async def as_service(self, user_id: uuid.UUID | None = None) -> AsyncIterator[Tx]:
         """A transaction of the service role: sees every tenant. For administrators and workers only.
 
-        Opens a connection each time: administrators are few, and the app's pool must never be able to.
+        `user_id` is whom the statements are about: past row level security, naming them is all that keeps
+        users apart. Opens a connection each time: the app's pool must never be able to.
         """
         url = self._locate_service()
         if url is None:
-            raise unavailable("Administration needs DATABASE_SERVICE_URL: the login of the service role.")
+            raise unavailable(
+                "Administration and jobs need DATABASE_SERVICE_URL: the login of the service role."
+            )
         connect = psycopg.AsyncConnection[DictRow].connect
         try:
             async with (
                 asyncio.timeout(ANSWER_WITHIN_S),
                 await connect(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S) as conn,
             ):
+                await _prepare(conn)
                 await conn.execute(SQL.become_service)
-                yield Tx(conn, None)
+                yield Tx(conn, user_id)
         except TimeoutError:
             raise unavailable("The database did not answer in time: try again in a moment.") from None
 
@@ -221,12 +254,25 @@ class Database:
         return True
 
 
+async def _prepare(conn: Connection) -> None:
+    """Teach a connection our types, in binary, too: a vector as text takes ten times as long to read."""
+    await register_vector_async(conn)
+    async with conn.transaction():
+        for row in await (await conn.execute(SQL.list_enums)).fetchall():
+            conn.adapters.register_loader(row["oid"], TextBinaryLoader)
+
+
 async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], str | None]:
     """The migrations this database lacks, and the fingerprint of the model its vectors are from."""
     await conn.execute(SQL.become_user, {"claims": ""})
     applied = {row[0] for row in await (await conn.execute(SQL.list_applied_migrations)).fetchall()}
     row = await (await conn.execute(SQL.read_model)).fetchone()
     return [name for name in shipped_migrations() if name not in applied], row[0] if row else None
+
+
+async def _read_numbers(conn: psycopg.AsyncConnection[Any]) -> dict[str, Any]:
+    """`engine` and `calibration`, where this database keeps its own."""
+    return dict(await (await conn.execute(SQL.read_numbers)).fetchall())
 
 
 def _not_migrated(detail: str) -> MisirError:

@@ -10,6 +10,14 @@ select set_config('role', 'misir_service', true);
 -- name: list_applied_migrations
 select migration_id from misir._yoyo_migration;
 
+-- name: read_numbers
+-- The engine's config and the model's calibration, where this database keeps its own.
+select key, value from misir.system_config where key in ('engine', 'calibration');
+
+-- name: list_enums
+-- The types whose values travel as words, in binary, too.
+select oid from pg_type where typtype = 'e' and typnamespace = 'misir'::regnamespace;
+
 -- name: read_model
 -- The fingerprint of the model this database's vectors are from.
 select value ->> 'fingerprint' as fingerprint from misir.system_config where key = 'embedding_model';

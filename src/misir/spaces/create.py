@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from pgvector import HalfVector
 from pgvector import Vector as PgVector
@@ -29,13 +29,25 @@ PALETTE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Vectors:
-    """The vector of every phrase of the space, by the phrase in lower case."""
+class PhraseVectors:
+    """The vector of every phrase of a declaration, by the phrase in lower case."""
 
     by_phrase: dict[str, Vector]
 
     def of(self, phrase: str) -> Vector:
         return self.by_phrase[phrase.lower()]
+
+
+class MarkerLink(NamedTuple):
+    """A topic's claim on a marker: what it is called, and who says so."""
+
+    topic_id: int
+    label: str
+    source: str
+
+
+DECLARED: Final = {"name", "description", "depth", "prerequisites", "suggested_study_order"}
+"""What a topic's row takes from its declaration as it is."""
 
 
 def distinct(labels: Iterable[str]) -> list[str]:
@@ -64,27 +76,24 @@ async def create_space(res: Resources, user_id: uuid.UUID, new: NewSpace, now: d
 
     Raises MisirError 503 without a model or a database.
     """
-    vectors = await _embed_phrases(res, new)
+    phrases = [label for subspace in new.subspaces for label in markers_of(subspace)[0]]
+    vectors = await embed_phrases(res, [*phrases, *([new.intention] if new.intention else [])])
     async with res.database.as_user(user_id) as tx:
         space_id = await _insert_space(tx, res, new, vectors)
         if new.subspaces:
-            topic_ids = await _insert_topics(tx, res, space_id, new, vectors, now=now)
-            await _insert_markers(
-                tx, res, space_id, dict(zip(topic_ids, new.subspaces, strict=True)), vectors
-            )
+            topic_ids = await insert_topics(tx, res, space_id, new.subspaces, vectors, now=now)
             await _log_seeds(tx, space_id, topic_ids, new.subspaces)
     return space_id
 
 
-async def _embed_phrases(res: Resources, new: NewSpace) -> _Vectors:
-    phrases = {label.lower(): label for subspace in new.subspaces for label in markers_of(subspace)[0]}
-    if new.intention is not None:
-        phrases.setdefault(new.intention.lower(), new.intention)
-    made = await res.embedder.embed_texts_batch(list(phrases.values()), "document") if phrases else []
-    return _Vectors({phrase: one.vector for phrase, one in zip(phrases, made, strict=True)})
+async def embed_phrases(res: Resources, phrases: Iterable[str]) -> PhraseVectors:
+    """Each phrase once, in one batch. No connection may be held meanwhile."""
+    wanted = distinct(phrases)
+    made = await res.embedder.embed_texts_batch(wanted, "document") if wanted else []
+    return PhraseVectors({phrase.lower(): one.vector for phrase, one in zip(wanted, made, strict=True)})
 
 
-async def _insert_space(tx: Tx, res: Resources, new: NewSpace, vectors: _Vectors) -> int:
+async def _insert_space(tx: Tx, res: Resources, new: NewSpace, vectors: PhraseVectors) -> int:
     rows = await tx.ask(
         SQL.insert_space,
         name=new.name,
@@ -98,41 +107,51 @@ async def _insert_space(tx: Tx, res: Resources, new: NewSpace, vectors: _Vectors
     return int((await rows.fetchone() or {})["id"])
 
 
-async def _insert_topics(
-    tx: Tx, res: Resources, space_id: int, new: NewSpace, vectors: _Vectors, *, now: datetime
+async def insert_topics(
+    tx: Tx,
+    res: Resources,
+    space_id: int,
+    subspaces: Sequence[NewSubspace],
+    vectors: PhraseVectors,
+    *,
+    now: datetime,
 ) -> list[int]:
+    """The ids of the new topics, each with its seed and linked to its markers. The caller logs the seeds."""
     cursors = []
-    for subspace in new.subspaces:  # pipelined: sent together, answered together
+    for subspace in subspaces:  # pipelined: sent together, answered together
         state = seed([vectors.of(label) for label in markers_of(subspace)[0]], res.config)
-        declared = subspace.model_dump(exclude={"markers"})
+        declared = subspace.model_dump(include=DECLARED)
         learned = {"centroid": PgVector(state.m), "weight_sum": state.weight_sum, "now": now}
         model = res.embedder.fingerprint
         cursors.append(await tx.ask(SQL.insert_subspace, declared, **learned, space_id=space_id, model=model))
-    return [int((await cursor.fetchone() or {})["id"]) for cursor in cursors]
-
-
-async def _insert_markers(
-    tx: Tx, res: Resources, space_id: int, topics: dict[int, NewSubspace], vectors: _Vectors
-) -> None:
-    """Every marker once per space, linked to each topic that names it."""
+    topic_ids = [int((await cursor.fetchone() or {})["id"]) for cursor in cursors]
     links = [
-        (topic_id, label, source)
-        for topic_id, subspace in topics.items()
+        MarkerLink(topic_id, label, source)
+        for topic_id, subspace in zip(topic_ids, subspaces, strict=True)
         for labels, source in [markers_of(subspace)]
         for label in labels
     ]
-    labels = distinct(label for _, label, _ in links)
+    await link_markers(tx, res, space_id, links, vectors)
+    return topic_ids
+
+
+async def link_markers(
+    tx: Tx, res: Resources, space_id: int, links: Sequence[MarkerLink], vectors: PhraseVectors
+) -> dict[str, int]:
+    """Every marker once per space, linked to each topic that names it; ids by label in lower case."""
+    labels = distinct(link.label for link in links)
     embeddings = [HalfVector(vectors.of(label)) for label in labels]
     space = {"space_id": space_id, "model": res.embedder.fingerprint}
     rows = await tx.ask(SQL.upsert_markers, space, labels=labels, embeddings=embeddings)
-    ids = {row["label"].lower(): row["id"] for row in await rows.fetchall()}
+    ids = {row["label"].lower(): int(row["id"]) for row in await rows.fetchall()}
     await tx.ask(
         SQL.link_markers,
         space,
-        subspace_ids=[topic_id for topic_id, _, _ in links],
-        marker_ids=[ids[label.lower()] for _, label, _ in links],
-        sources=[source for _, _, source in links],
+        subspace_ids=[link.topic_id for link in links],
+        marker_ids=[ids[link.label.lower()] for link in links],
+        sources=[link.source for link in links],
     )
+    return ids
 
 
 async def _log_seeds(

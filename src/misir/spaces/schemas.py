@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
 
-from misir.fields import Name, Text, Whole, stripped
+from misir.fields import Id, Name, Text, Whole, stripped
 
 MAX_SUBSPACES = 50
 MAX_MARKERS = 50
@@ -25,6 +25,11 @@ class NewSubspace(BaseModel):
     depth: Whole | None = Field(None, ge=0, le=1000)
     prerequisites: list[Name] = Field(default_factory=list, max_length=MAX_SUBSPACES)
     suggested_study_order: Whole | None = Field(None, ge=0, le=1000)
+
+    @field_validator("description")
+    @classmethod
+    def _blank_is_missing(cls, value: str | None) -> str | None:
+        return stripped(value)
 
 
 class NewSpace(BaseModel):
@@ -62,6 +67,7 @@ class Subspace(BaseModel):
     learning_rate: float
     markers: list[str]
     state: Literal["active", "dormant", "retired"]
+    pinned: bool = Field(description="Kept as it is: never dissolved, and its pages are not moved.")
     centroid_updated_at: datetime | None
     last_activity_at: datetime | None
     created_at: datetime
@@ -97,3 +103,53 @@ class SpaceList(BaseModel):
     spaces: list[Space]
     count: int
     next_cursor: str | None = None
+
+
+class MergeInto(BaseModel):
+    into: Id = Field(description="The topic that stays, and keeps its id.")
+    user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
+
+
+class SplitOff(BaseModel):
+    """What leaves a topic to be one of its own; without `artifact_ids` the smaller half by meaning."""
+
+    artifact_ids: list[Id] | None = Field(None, min_length=1, max_length=20_000)
+    name: Name | None = Field(None, description="Of the new topic; without it, words of its titles.")
+    user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
+
+
+class Reshaped(BaseModel):
+    """What became of a topic, and the correction that POST /corrections/{id}/undo takes back."""
+
+    correction_id: int
+    subspace_id: int = Field(description="The topic to look at now.")
+    artifact_count: int = Field(description="How many artifacts moved.")
+    message: str
+
+
+class Undone(BaseModel):
+    correction_id: int = Field(description="Of the undo itself.")
+    undone: int
+    kind: str
+    message: str
+
+
+class Correction(BaseModel):
+    """An entry of a space's log that was not a capture. `undone_by`: the correction that took it back."""
+
+    id: int
+    seq: int
+    kind: str
+    actor: str
+    artifact_ids: list[int]
+    subspace_ids: list[int]
+    moved_count: int
+    payload: dict[str, Any]
+    undoes: int | None
+    undone_by: int | None
+    created_at: datetime
+
+
+class CorrectionList(BaseModel):
+    corrections: list[Correction]
+    next_cursor: str | None

@@ -17,12 +17,14 @@ cross join lateral (
   select count(*) as subspace_count,
          sum(confidence * artifact_count) filter (where artifact_count >= %(min_artifacts)s)
            / nullif(sum(artifact_count) filter (where artifact_count >= %(min_artifacts)s), 0) as confidence
-  from misir.subspace where space_id = s.id and user_id = s.user_id and state <> 'retired'
+  from misir.subspace
+  where space_id = s.id and user_id = s.user_id and state <> 'retired' and deleted_at is null
 ) t
 cross join lateral (
   select max(e.magnitude) as recent_drift
   from misir.drift_event e join misir.subspace b on b.id = e.subspace_id and b.user_id = e.user_id
-  where b.space_id = s.id and e.user_id = s.user_id and e.occurred_at > %(now)s::timestamptz - interval '7 days'
+  where b.space_id = s.id and e.user_id = s.user_id and b.deleted_at is null
+    and e.occurred_at > %(now)s::timestamptz - interval '7 days'
 ) d
 where s.user_id = %(user_id)s and s.deleted_at is null
   and (%(space_id)s::bigint is null or s.id = %(space_id)s::bigint)
@@ -52,7 +54,8 @@ values (%(user_id)s, %(space_id)s, %(name)s, %(description)s, %(model)s, %(centr
 returning id;
 
 -- name: upsert_markers
--- A label means one marker per space; two topics that share it are linked to the same one.
+-- A label means one marker per space; two topics that share it are linked to the same one. What comes back is the id
+-- by the label as it was given: the marker may be spelt otherwise.
 with given as (
   select * from unnest(%(labels)s::text[], %(embeddings)s::halfvec[]) as m (label, embedding)
 ),
@@ -62,9 +65,9 @@ made as (
   on conflict (user_id, space_id, lower(label)) do nothing
   returning id, label
 )
-select id, label from made
+select m.id, g.label from made m join given g on lower(m.label) = lower(g.label)
 union
-select m.id, m.label from misir.marker m join given g on lower(m.label) = lower(g.label)
+select m.id, g.label from misir.marker m join given g on lower(m.label) = lower(g.label)
 where m.user_id = %(user_id)s and m.space_id = %(space_id)s;
 
 -- name: link_markers
@@ -84,17 +87,21 @@ from unnest(%(seqs)s::bigint[], %(subspace_ids)s::bigint[], %(payloads)s::jsonb[
 update misir.space set next_seq = next_seq + %(n_taken)s where id = %(space_id)s and user_id = %(user_id)s;
 
 -- name: list_subspaces
+-- The topics of a space, largest first, or the one topic %(topic_id)s, with or without its space.
 select t.id, t.space_id, t.user_id, t.name, t.description, t.artifact_count, t.confidence,
-       t.learning_rate, t.state, t.centroid_updated_at, t.last_activity_at, t.created_at, t.updated_at,
+       t.learning_rate, t.state, t.pinned, t.centroid_updated_at, t.last_activity_at, t.created_at, t.updated_at,
        coalesce(m.labels, '{}') as markers,
        case when %(with_centroid)s then t.centroid end as centroid
 from misir.subspace t
+join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
 left join lateral (
   select array_agg(k.label order by k.id) as labels
   from misir.subspace_marker l join misir.marker k on k.id = l.marker_id and k.user_id = l.user_id
   where l.subspace_id = t.id and l.user_id = t.user_id
 ) m on true
-where t.user_id = %(user_id)s and t.space_id = %(space_id)s
+where t.user_id = %(user_id)s and t.deleted_at is null
+  and (%(space_id)s::bigint is null or t.space_id = %(space_id)s::bigint)
+  and (%(topic_id)s::bigint is null or t.id = %(topic_id)s::bigint)
 order by t.artifact_count desc, t.id
 limit %(limit)s;
 

@@ -17,6 +17,7 @@ class Topic:
     state: TopicState
     n_artifacts: int
     learning_rate: float
+    is_dormant: bool = False
 
 
 def read_topic(row: Mapping[str, Any], dimension: int) -> Topic:
@@ -24,6 +25,13 @@ def read_topic(row: Mapping[str, Any], dimension: int) -> Topic:
     state = (
         untaught(dimension)
         if row["centroid"] is None
-        else TopicState(row["centroid"].to_numpy(), row["weight_sum"], row["signal_count"], row["coherence"])
+        else TopicState(
+            row["centroid"].to_numpy(),
+            row["weight_sum"],
+            row["signal_count"],
+            row["coherence"],
+            row["placed_count"],
+        )
     )
-    return Topic(row["id"], state, row["artifact_count"], row["learning_rate"])
+    is_dormant = row["state"] == "dormant"
+    return Topic(row["id"], state, row["artifact_count"], row["learning_rate"], is_dormant=is_dormant)

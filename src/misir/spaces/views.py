@@ -12,9 +12,10 @@ from misir.orient.config import EngineConfig
 from misir.paging import CAP, decode_cursor, encode_cursor
 from misir.plumbing.db import Database
 from misir.plumbing.sqlfile import load_statements
-from misir.spaces.schemas import Space, SpaceList, Subspace
+from misir.spaces.schemas import Correction, CorrectionList, Space, SpaceList, Subspace
 
 SQL = load_statements("misir.spaces", "spaces.sql")
+LOG = load_statements("misir.spaces", "log.sql")
 
 
 async def list_spaces(
@@ -62,13 +63,29 @@ async def list_subspaces(
     shown = {"limit": limit or CAP, "with_centroid": with_centroid}
     async with database.as_user(user_id) as tx:
         found = await tx.ask(SQL.space_exists, space_id=space_id)
-        rows = await tx.ask(SQL.list_subspaces, shown, space_id=space_id)
+        rows = await tx.ask(SQL.list_subspaces, shown, space_id=space_id, topic_id=None)
         if await found.fetchone() is None:
             raise not_found("The space")
-        return [_subspace(row) for row in await rows.fetchall()]
+        return [read_subspace(row) for row in await rows.fetchall()]
 
 
-def _subspace(row: dict[str, Any]) -> Subspace:
+async def list_corrections(
+    database: Database, user_id: uuid.UUID, space_id: int, *, limit: int = 50, cursor: str | None = None
+) -> CorrectionList:
+    """Newest first; `cursor` continues where a page ended. 404 unknown space."""
+    before = decode_cursor(cursor, (int,))[0] if cursor else None
+    async with database.as_user(user_id) as tx:
+        found = await tx.ask(SQL.space_exists, space_id=space_id)
+        rows = await tx.ask(LOG.list_corrections, space_id=space_id, before_seq=before, limit=limit + 1)
+        if await found.fetchone() is None:
+            raise not_found("The space")
+        corrections = [Correction(**row) for row in await rows.fetchall()]
+    next_cursor = encode_cursor(corrections[limit - 1].seq) if len(corrections) > limit else None
+    return CorrectionList(corrections=corrections[:limit], next_cursor=next_cursor)
+
+
+def read_subspace(row: dict[str, Any]) -> Subspace:
+    """From a row of list_subspaces."""
     centroid = row.pop("centroid")
     return Subspace(
         **row,

@@ -27,7 +27,7 @@ READ: Final = ["GET", "HEAD"]
 FORWARDING: Final = {"forwarded", "x-real-ip"}
 
 
-def require_insider(request: Request, res: Res) -> None:
+async def require_insider(request: Request, res: Res) -> None:
     """With METRICS_TOKEN whoever has it; else this machine, and the networks of METRICS_ALLOW."""
     settings = res.settings
     if settings.METRICS_TOKEN is not None:

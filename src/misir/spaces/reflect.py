@@ -1,0 +1,31 @@
+"""What the worker does for a space after its captures are answered: looks at what they add up to.
+
+    drift (spaces/drift.py) → consolidation (consolidation.py) → names (naming.py) → sleep (sleep.py)
+
+Each part reads without a lock, computes off the event loop, and writes in one transaction under the space's
+lock, after looking whether what it was built on still holds. Each is safe to repeat and to be killed in.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Final
+
+from misir.resources import Resources
+from misir.spaces.consolidation import consolidate_space
+from misir.spaces.drift import judge_drift
+from misir.spaces.naming import name_topics
+from misir.spaces.sleep import put_to_sleep
+
+NEXT: Final = timedelta(days=1)
+"""A space nobody reads in is looked at once a day: topics fall asleep by time passing."""
+
+
+async def reflect(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> datetime:
+    """Look at the space; the answer is when to look again, unless something happens before."""
+    await judge_drift(res, user_id, space_id, now)
+    await consolidate_space(res, user_id, space_id, now)
+    await name_topics(res, user_id, space_id, now)
+    await put_to_sleep(res, user_id, space_id, now)
+    return now + NEXT
