@@ -21,14 +21,14 @@ from misir.plumbing.db import Tx
 from misir.plumbing.metrics import observe_search
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
-from misir.search.fuse import order_by_score, reciprocal_ranks
+from misir.search.fuse import mixed_scores, order_by_score
 from misir.search.schemas import Leg, Mode, SearchAnswer, SearchHit, SearchRequest
 from misir.spaces.views import SQL as SPACES
 
 SQL = load_statements("misir.search", "search.sql")
 
 EXACT_NAME: Final = 10.0
-"""What an exact name is worth in the keyword order: more than any text rank."""
+"""What an exact name is worth beside text ranks and mixed scores, more than any; a whole title twice that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +119,25 @@ async def _rank(tx: Tx, res: Resources, request: SearchRequest, vector: Vector |
         keyword = await tx.ask(SQL.keyword_hits, q=request.q, k=res.config.search_candidates, filters=filters)
     near = await semantic.fetchall() if semantic is not None else []
     worded = await keyword.fetchall() if keyword is not None else []
-    return _order(mode, near, worded, res.config.fusion_k)
+    return _order(mode, near, worded, res.embedder.calibration, res.config.meaning_share)
 
 
-def _order(mode: Mode, near: list[dict[str, Any]], worded: list[dict[str, Any]], fusion_k: float) -> _Ranked:
-    """One order from the legs' rows. An exact name has votes of its own, so it comes first in hybrid, too."""
-    names = [row["artifact_id"] for row in worded if row["is_exact"]]
-    meant, said = [row["artifact_id"] for row in near], [row["artifact_id"] for row in worded]
+def _order(
+    mode: Mode,
+    near: list[dict[str, Any]],
+    worded: list[dict[str, Any]],
+    calibration: Calibration,
+    meaning_share: float,
+) -> _Ranked:
+    """One order from the legs' rows. Where words count exact names come first, of them whole titles."""
+    meant = {row["artifact_id"]: row["similarity"] for row in near}
+    said = {row["artifact_id"]: row["rank"] for row in worded}
+    names = {row["artifact_id"]: EXACT_NAME * (1 + row["is_title"]) for row in worded if row["is_exact"]}
     found: dict[Leg, set[int]] = {"meaning": {*meant}, "words": {*said}, "name": {*names}}
-    if mode == "semantic":
-        scores = {row["artifact_id"]: row["similarity"] for row in near}
-    elif mode == "keyword":
-        scores = {row["artifact_id"]: row["rank"] + EXACT_NAME * row["is_exact"] for row in worded}
-    else:
-        scores = reciprocal_ranks(meant, said, names, names, k=fusion_k)
+    scores = {"semantic": meant, "keyword": said}.get(mode)
+    if scores is None:
+        scores = mixed_scores(meant, said, mu=calibration.mu, tau=calibration.tau, share=meaning_share)
+    scores = {item: score + names.get(item, 0.0) for item, score in scores.items()}
     return _Ranked(order_by_score(scores), scores, found)
 
 

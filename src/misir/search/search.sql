@@ -18,8 +18,11 @@ order by (e.vector <=> %(vector)s) + 0, a.id desc
 limit %(k)s;
 
 -- name: keyword_hits
--- The function reads past row level security, and asks auth.uid() itself whose rows it may see.
-select artifact_id, rank, is_exact from misir.keyword_hits(%(q)s, %(k)s, %(filters)s);
+-- The function reads past row level security, and asks auth.uid() itself whose rows it may see. An exact name is
+-- a title's last part, or, which is better, the whole title.
+select h.artifact_id, h.rank, h.is_exact, h.is_exact and lower(btrim(a.title)) = lower(btrim(%(q)s)) as is_title
+from misir.keyword_hits(%(q)s, %(k)s, %(filters)s) h
+join misir.artifact a on a.id = h.artifact_id and a.user_id = %(user_id)s;
 
 -- name: load_hits
 -- What is shown of each hit. The marks around found words are control characters until they are escaped.

@@ -1,0 +1,1 @@
+"""What good means, measured: real labelled texts, streams of them, and the figures (docs/quality)."""
