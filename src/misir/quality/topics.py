@@ -138,7 +138,7 @@ def _moved_share(stream: Stream) -> float:
 def verdicts(results: Row) -> list[tuple[str, str, str, bool]]:
     """(what, target, found, is it reached?) of every target; the target stands in its name."""
     return [
-        (f"topics, {one['target']}", "", f"{one['counts']:.3g}", one["is_met"]) for one in results["targets"]
+        (f"topics, {one['target']}", "", f"{one['counts']:.4g}", one["is_met"]) for one in results["targets"]
     ]
 
 
