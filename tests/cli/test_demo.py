@@ -47,7 +47,9 @@ def test_it_loads_into_a_running_server_and_a_second_time_adds_nothing(house: An
         assert json.loads(loaded.stdout)["new"] == n_new
     assert server.count_artifacts() == 40
     (space,) = httpx.get(f"{server.url}/api/v1/spaces", timeout=30).json()["spaces"]
-    assert (space["name"], space["subspace_count"]) == ("Python standard library", len(TOPICS))
+    assert space["name"] == "Python standard library"
+    topics = httpx.get(f"{server.url}/api/v1/spaces/{space['id']}/subspaces", timeout=30).json()
+    assert {*TOPICS} <= {topic["name"] for topic in topics}, "beside those the engine may have founded"
     assert server.end() == 0
 
 
