@@ -1,6 +1,6 @@
 """Does a capture cost more when there have been more of them? `python benchmarks/captures.py [N]`
 
-Captures N pages (10,000) into one space of 200 topics, through the product's own pipeline on a throw-away PostgreSQL, and
+Captures N pages (10,000) into one space of 200 topics, through the product's own pipeline on a PostgreSQL of its own, and
 compares the last thousand with the first. The vectors come with the captures, so that no model is timed.
 """
 
@@ -141,7 +141,7 @@ def main() -> None:
     n_pages = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     root = Path(tempfile.mkdtemp(prefix="misir-bench-"))
     root.chmod(0o755)
-    postgres = EmbeddedPostgres(root, throwaway=True)
+    postgres = EmbeddedPostgres(root)  # as it runs for people: durable, and vacuumed
     postgres.start()
     try:
         spec = build_embedder(Settings(_env_file=None)).spec

@@ -26,14 +26,13 @@ alter table misir.artifact
 update misir.artifact a set learned_seq = g.seq
 from (select artifact_id, min(seq) as seq from misir.signal group by artifact_id) g where g.artifact_id = a.id;
 
-create index artifact_band_1 on misir.artifact (space_id, band_1) where duplicate_of is null;
-create index artifact_band_2 on misir.artifact (space_id, band_2) where duplicate_of is null;
-create index artifact_band_3 on misir.artifact (space_id, band_3) where duplicate_of is null;
-create index artifact_band_4 on misir.artifact (space_id, band_4) where duplicate_of is null;
+create index artifact_band_1 on misir.artifact (band_1, space_id) where duplicate_of is null;
+create index artifact_band_2 on misir.artifact (band_2, space_id) where duplicate_of is null;
+create index artifact_band_3 on misir.artifact (band_3, space_id) where duplicate_of is null;
+create index artifact_band_4 on misir.artifact (band_4, space_id) where duplicate_of is null;
 create index artifact_unassigned on misir.artifact (space_id, learned_seq desc)
   where subspace_id is null and deleted_at is null;
 create index artifact_lessons on misir.artifact (subspace_id, learned_seq) where deleted_at is null;
-create index artifact_by_text on misir.artifact (space_id, content_hash) where deleted_at is null;
 
 -- ---- the log --------------------------------------------------------------------------------------------------
 
