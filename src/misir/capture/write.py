@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pgvector import HalfVector
-from psycopg.types.json import Jsonb
 
 from misir.capture.decide import Artifact, Decision, Situation, TopicMarker, decide
 from misir.capture.page import Known, Page, Reading
@@ -24,6 +23,7 @@ from misir.spaces.birth import give_birth
 from misir.spaces.corrections import require_open_topic
 from misir.spaces.rebuild import SQL as TOPICS
 from misir.spaces.rebuild import rebuild_topics
+from misir.spaces.reshape import note
 from misir.spaces.topic import read_topic
 
 SQL = load_statements("misir.capture", "capture.sql")
@@ -207,15 +207,10 @@ async def _write(
 
 async def _note_return(tx: Tx, page: Page, decision: Decision, artifact_id: int, signal_id: int) -> None:
     """A topic that slept is read again: an event of its life."""
-    await tx.ask(
-        TOPICS.insert_event,
-        space_id=page.request.space_id,
-        topic_id=decision.subspace_id,
-        type="returned",
-        cause=Jsonb({"signal_id": signal_id, "artifact_ids": [artifact_id]}),
-        numbers=Jsonb({"similarity": decision.assignment.similarity, "fit": decision.assignment.fit}),
-        occurred_at=page.occurred_at,
-    )
+    cause = {"signal_id": signal_id, "artifact_ids": [artifact_id]}
+    numbers = {"similarity": decision.assignment.similarity, "fit": decision.assignment.fit}
+    space_id, at = page.request.space_id, page.occurred_at
+    await note(tx, space_id, decision.subspace_id, "returned", cause=cause, numbers=numbers, at=at)
 
 
 async def _learn_again(

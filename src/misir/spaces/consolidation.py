@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -26,7 +24,7 @@ from misir.spaces.corrections import SQL as LOG
 from misir.spaces.corrections import Move, correct
 from misir.spaces.drift import SQL
 from misir.spaces.rebuild import SQL as TOPICS
-from misir.spaces.rebuild import start_of
+from misir.spaces.rebuild import starts_of
 from misir.spaces.reshape import note
 
 MAX_ITEMS: Final = 5_000
@@ -94,16 +92,14 @@ async def _load(tx: Tx, res: Resources, space: Row) -> Scene:
         if item["subspace_id"] in n_loaded:
             n_loaded[item["subspace_id"]] += 1
     seeds = await tx.ask(TOPICS.load_seed_vectors, topic_ids=list(n_loaded))
-    seeds_of = {
-        topic_id: list(rows) for topic_id, rows in groupby(await seeds.fetchall(), itemgetter("topic_id"))
-    }
+    starts = starts_of(n_loaded, await seeds.fetchall(), res.config, res.embedder.dimension)
     priors, weights = list[Vector](), list[float]()
     for topic in topics:
         if n_loaded[topic["id"]] < topic["artifact_count"]:  # those that are not looked at hold it in place
             priors.append(topic["centroid"].to_numpy())
             weights.append(topic["weight_sum"])
         else:
-            start = start_of(seeds_of.get(topic["id"], []), res)
+            start = starts[topic["id"]]
             priors.append(start.m)
             weights.append(start.weight_sum)
     vectors = np.array(priors).reshape(-1, res.embedder.dimension)

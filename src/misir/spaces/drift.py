@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import numpy as np
 from pgvector import Vector as PgVector
-from psycopg.types.json import Jsonb
 
 from misir.orient.config import EngineConfig
 from misir.orient.drift import Drift, detect_drift, drift_band, find_return, is_notable, shuffle_seed
@@ -21,7 +20,7 @@ from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.corrections import SQL as LOG
-from misir.spaces.rebuild import SQL as TOPICS
+from misir.spaces.reshape import note
 
 SQL = load_statements("misir.spaces", "reflect.sql")
 
@@ -161,15 +160,8 @@ async def _write(tx: Tx, res: Resources, space_id: int, found: Sequence[Found], 
             "notable": notable,
             "returns_to": returns_to,
         }
-        await tx.ask(
-            TOPICS.insert_event,
-            space_id=space_id,
-            topic_id=one.topic_id,
-            type="drifted",
-            cause=Jsonb(cause),
-            numbers=Jsonb(numbers),
-            occurred_at=event["occurred_at"],
-        )
+        at = event["occurred_at"]
+        await note(tx, space_id, one.topic_id, "drifted", cause=cause, numbers=numbers, at=at)
         await tx.ask(
             SQL.move_anchor,
             topic_id=one.topic_id,

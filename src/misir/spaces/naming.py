@@ -12,7 +12,7 @@ from typing import Any, Final
 from pgvector import HalfVector
 
 from misir.errors import MisirError
-from misir.orient.naming import keywords, topic_name
+from misir.orient.naming import count_terms, rank_terms, topic_name
 from misir.plumbing.db import Tx
 from misir.resources import Resources
 from misir.spaces.corrections import SQL as LOG
@@ -78,9 +78,9 @@ def choose_names(
     documents: Mapping[int, Sequence[str]], names: Mapping[int, str], topic_ids: Sequence[int]
 ) -> list[Naming]:
     """PURE: a name for each of the topics that no other topic has, from what only its texts say."""
-    taken, chosen = dict(names), list[Naming]()
+    counts, taken, chosen = count_terms(documents), dict(names), list[Naming]()
     for topic_id in topic_ids:
-        found = keywords(documents, topic_id, N_MARKERS)
+        found = rank_terms(counts, topic_id, N_MARKERS)
         others = [name for other, name in taken.items() if other != topic_id]
         name = topic_name(found, others) if found else taken[topic_id]
         chosen.append(Naming(topic_id, name, taken[topic_id], [term for term, _ in found]))

@@ -11,6 +11,7 @@ from pgvector import Vector as PgVector
 
 from misir.orient.centroid import TopicState, seed, untaught
 from misir.orient.confidence import confidence
+from misir.orient.config import EngineConfig
 from misir.orient.fold import Fold, Lesson
 from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
@@ -39,16 +40,24 @@ async def _rebuild(tx: Tx, res: Resources, topic_id: int, now: datetime) -> None
     topic = await topics.fetchone()
     if topic is None:
         return
-    fold = Fold(start_of(await seeds.fetchall(), res), topic["learning_rate"])
+    starts = starts_of([topic_id], await seeds.fetchall(), res.config, res.embedder.dimension)
+    fold = Fold(starts[topic_id], topic["learning_rate"])
     async for row in rows:
         fold.learn(read_lesson(row), res.embedder.calibration, res.config)
     await store_topic(tx, res, topic_id, fold, {row["id"] for row in await members.fetchall()}, now)
 
 
-def start_of(seed_rows: Iterable[dict[str, Any]], res: Resources) -> TopicState:
-    """The state a topic begins with: the prior of its markers, or nothing."""
-    markers = [row["embedding"].to_numpy() for row in seed_rows]
-    return seed(markers, res.config) if markers else untaught(res.embedder.dimension)
+def starts_of(
+    topic_ids: Iterable[int], seed_rows: Iterable[dict[str, Any]], config: EngineConfig, dimension: int
+) -> dict[int, TopicState]:
+    """The state each topic begins with, by rows of load_seed_vectors: its markers' prior, or nothing."""
+    markers: dict[int, list[Any]] = {topic_id: [] for topic_id in topic_ids}
+    for row in seed_rows:
+        markers[row["topic_id"]].append(row["embedding"].to_numpy())
+    return {
+        topic_id: seed(vectors, config) if vectors else untaught(dimension)
+        for topic_id, vectors in markers.items()
+    }
 
 
 def read_lesson(row: dict[str, Any]) -> Lesson:

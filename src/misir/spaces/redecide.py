@@ -10,8 +10,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ from psycopg.types.json import Jsonb
 from misir.embed.calibration import Calibration
 from misir.errors import invalid
 from misir.orient.assign import AssignedBy, Assignment, assign, marker_boosts
-from misir.orient.centroid import seed, untaught
 from misir.orient.config import EngineConfig
 from misir.orient.fold import Fold, Lesson
 from misir.orient.vectors import Vector, cosines
@@ -31,6 +28,7 @@ from misir.resources import Resources
 from misir.spaces.corrections import Move, correct, lock_spaces
 from misir.spaces.drift import SQL as REFLECT
 from misir.spaces.rebuild import SQL as TOPICS
+from misir.spaces.rebuild import starts_of
 from misir.spaces.replay import replay_space
 
 SQL = load_statements("misir.spaces", "redecide.sql")
@@ -130,14 +128,7 @@ async def redecide_space(res: Resources, user_id: uuid.UUID, space_id: int, numb
 
 
 def _set_stage(topics: Sequence[Row], seeds: Sequence[Row], numbers: Numbers, dimension: int) -> _Stage:
-    markers = {
-        topic_id: [row["embedding"].to_numpy() for row in rows]
-        for topic_id, rows in groupby(seeds, itemgetter("topic_id"))
-    }
-    starts = [
-        seed(markers[row["id"]], numbers.config) if row["id"] in markers else untaught(dimension)
-        for row in topics
-    ]
+    starts = list(starts_of([row["id"] for row in topics], seeds, numbers.config, dimension).values())
     return _Stage(
         numbers,
         folds=[Fold(start, row["learning_rate"]) for start, row in zip(starts, topics, strict=True)],

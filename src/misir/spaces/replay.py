@@ -9,8 +9,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +21,7 @@ from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.corrections import lock_spaces
 from misir.spaces.rebuild import SQL as TOPICS
-from misir.spaces.rebuild import read_lesson, start_of, store_topic
+from misir.spaces.rebuild import read_lesson, starts_of, store_topic
 
 SQL = load_statements("misir.spaces", "replay.sql")
 
@@ -118,13 +116,12 @@ async def _begin(tx: Tx, res: Resources, space_id: int) -> Replayed:
     """Every topic, at its seed."""
     rows = await (await tx.ask(SQL.load_all_topics, space_id=space_id)).fetchall()
     seeds = await tx.ask(TOPICS.load_seed_vectors, topic_ids=[row["id"] for row in rows])
-    seeds_of = {
-        topic_id: list(found) for topic_id, found in groupby(await seeds.fetchall(), itemgetter("topic_id"))
-    }
+    topic_ids = [row["id"] for row in rows]
+    starts = starts_of(topic_ids, await seeds.fetchall(), res.config, res.embedder.dimension)
     replayed = Replayed(space_id)
     for row in rows:
         replayed.topics[row["id"]] = row
-        replayed.folds[row["id"]] = Fold(start_of(seeds_of.get(row["id"], []), res), row["learning_rate"])
+        replayed.folds[row["id"]] = Fold(starts[row["id"]], row["learning_rate"])
         replayed.members[row["id"]] = set()
     return replayed
 
