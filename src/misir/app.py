@@ -6,21 +6,21 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from misir.admin import routes as admin
 from misir.capture import routes as capture
-from misir.deps import Problem, limited
+from misir.deps import Problem
 from misir.embed.embedder import Embedder
 from misir.errors import MisirError, install_error_handlers
 from misir.jobs.worker import working
 from misir.library import routes as library
 from misir.limits import policy_of
-from misir.plumbing.http import BodyLimit, CatchAll, HeadIsGet, RequestId, TrailingSlash
+from misir.plumbing.http import BodyLimit, CatchAll, CrossOrigin, HeadIsGet, RequestId, TrailingSlash
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging
+from misir.plumbing.routing import FoundRoute
 from misir.profile import routes as profile
 from misir.resources import build_resources
 from misir.search import routes as search
@@ -32,6 +32,9 @@ from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
 
+ROOMS = (
+    capture, spaces, topics, corrections, sessions, library, search, profile, admin, system, pages, metrics,
+)  # fmt: skip
 EXPOSED_HEADERS = ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID", "Link")
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
 EXTENSION_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
@@ -61,14 +64,9 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
         middleware=middleware(settings),
     )
     install_error_handlers(app)
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(limited)])
-    for room in (capture, spaces, topics, corrections, sessions, library, search, profile):
-        api.include_router(room.router)
-    app.include_router(api)
-    app.include_router(admin.router, prefix="/api/v1")
-    app.include_router(system.router)
-    app.include_router(pages.router)
-    app.include_router(metrics.router)
+    app.router.routes.append(FoundRoute())
+    for room in ROOMS:  # their own objects: included routers would be searched one route after another
+        app.router.routes.extend(room.router.routes)
     pages.mount_static(app)
     _describe_problems(app)
     return app
@@ -79,7 +77,7 @@ def middleware(settings: Settings) -> list[Middleware]:
     origins = [*settings.CORS_ORIGINS]
     origins += [f"{scheme}://{name}" for name in settings.CORS_EXTENSION_IDS for scheme in EXTENSION_SCHEMES]
     cors = Middleware(
-        CORSMiddleware,
+        CrossOrigin,
         allow_origins=origins,
         allow_credentials=True,
         allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),

@@ -6,14 +6,14 @@ import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, Field
+from starlette.types import Scope
 
 from misir import limits
 from misir.errors import forbidden
-from misir.plumbing.auth import ADMIN, READ, WRITE, Principal
 from misir.plumbing.limit_http import remember, too_many
-from misir.profile.keys import is_api_key, verify_key
+from misir.plumbing.limiter import Limiter
 from misir.resources import Resources
 
 
@@ -22,45 +22,10 @@ def resources_of(request: Request) -> Resources:
     return resources
 
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-SAFE_POSTS = frozenset({"/api/v1/search"})
-"""Routes that are a POST only because a question may be long."""
-
-
-async def current_principal(request: Request) -> Principal:
-    """Who is asking, by JWT or by API key, with the scope this method needs."""
-    resources = resources_of(request)
-    if is_api_key(request) and not resources.settings.MOCK_AUTH:
-        principal = await verify_key(resources.database, request, now())
-    else:
-        principal = await resources.verifier.verify(request)
-    request.state.user_id = principal.user_id  # known from here on: what follows counts against the user
-    is_read = request.method in SAFE_METHODS or request.url.path in SAFE_POSTS
-    require_scope(principal, READ if is_read else WRITE)
-    return principal
-
-
-async def current_user(
-    request: Request,
-    principal: Annotated[Principal, Depends(current_principal)],
-    user_id: Annotated[
-        str | None,
-        Query(max_length=64, description="Accepted from existing clients; must be the token's user."),
-    ] = None,
-) -> uuid.UUID:
-    require_same_user(resources_of(request), principal.user_id, user_id)
-    return principal.user_id
-
-
-def require_scope(principal: Principal, scope: str) -> None:
-    """An API key does what its scopes say; admin includes write, write includes read."""
-    granted = {ADMIN: {READ, WRITE, ADMIN}, WRITE: {READ, WRITE}, READ: {READ}}
-    if not any(scope in granted[one] for one in principal.scopes):
-        raise forbidden(f"This API key lacks the scope {scope}: use one that has it.")
-
-
-async def require_admin_scope(principal: Annotated[Principal, Depends(current_principal)]) -> None:
-    require_scope(principal, ADMIN)
+async def current_user(request: Request) -> uuid.UUID:
+    """Whom the gate found behind the token (gate.py): no route is reached without one."""
+    user_id: uuid.UUID = request.scope["state"]["user_id"]
+    return user_id
 
 
 def require_same_user(res: Resources, me: uuid.UUID, claimed: str | None) -> None:
@@ -90,24 +55,12 @@ async def _given_now() -> datetime:
 Me = Annotated[uuid.UUID, Depends(current_user)]
 
 
-async def limited(request: Request, me: Me) -> None:
-    """Every route below /api/v1: one unit of the user's bucket of this route."""
-    resources = resources_of(request)
-    if resources.limiter is None:
-        return
-    scope, settings = request.scope, resources.settings
-    await spend(
-        request, limits.bucket_of(settings, me, scope["method"], scope["route"].path, scope["path_params"])
-    )
-
-
-async def spend(request: Request, bucket: limits.Bucket, cost: int = 1) -> None:
+async def spend(limiter: Limiter | None, scope: Scope, bucket: limits.Bucket, cost: int = 1) -> None:
     """Take `cost` units of a bucket, or refuse with 429; the answer's header fields say what is left."""
-    limiter = resources_of(request).limiter
     if limiter is None:
         return
     decision = await limiter.hit(*bucket, cost)
-    remember(request.scope, decision)
+    remember(scope, decision)
     if not decision.allowed:
         raise too_many(decision)
 

@@ -79,12 +79,12 @@ def bucket_of(
     rule = rule_of(method, template)
     space = f":{_plain_id(path_params)}" if rule.is_per_space else ""
     policy = Policy(rule.name, getattr(settings, rule.setting))
-    return Bucket(policy, f"user:{user_id}:{rule.route}{space}")
+    return Bucket(policy, f"user:{user_id.hex}:{rule.route}{space}")
 
 
 def batch_items(settings: Settings, user_id: uuid.UUID) -> Bucket:
     """What a batch costs besides: one unit an item, of the user's budget of items."""
-    return Bucket(policy_of(settings, "batch-items"), f"user:{user_id}:batch-items")
+    return Bucket(policy_of(settings, "batch-items"), f"user:{user_id.hex}:batch-items")
 
 
 def _plain_id(path_params: Mapping[str, object]) -> str:

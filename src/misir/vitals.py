@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from misir.plumbing.metrics import Metrics, set_limiter_storage, start_metrics
+from misir.plumbing.metrics import Metrics, count_limits, set_limiter_storage, start_metrics
 from misir.resources import Resources
 
 EVERY_S: Final = 2.0
@@ -27,6 +27,8 @@ async def vital_signs(res: Resources) -> AsyncIterator[None]:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
+        if res.limiter is not None:
+            count_limits(res.limiter.decided)
 
 
 async def _watch(res: Resources, metrics: Metrics) -> None:
@@ -35,6 +37,7 @@ async def _watch(res: Resources, metrics: Metrics) -> None:
         read_pool(res, metrics)
         if res.limiter is not None:
             set_limiter_storage(res.limiter.storage)
+            count_limits(res.limiter.decided)
         metrics.memory.set(resident_bytes())
         count_cpu()
         await asyncio.sleep(EVERY_S)

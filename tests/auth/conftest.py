@@ -56,7 +56,7 @@ class Project:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         for kid, algorithm in (("ec-1", "ES256"), ("rsa-1", "RS256")):
             self._publish(kid, algorithm, first_key(algorithm))

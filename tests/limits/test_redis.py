@@ -19,6 +19,9 @@ from misir.plumbing.limiter import Limiter, Policy
 from misir.settings import load_settings
 
 CAPTURE = Policy("capture", 100)
+A_HANG_S = 1.5
+"""Far above the 250 ms a hit may wait on a busy machine, and below the two seconds it must never wait."""
+
 N_WORKERS = 4
 
 
@@ -159,7 +162,7 @@ def test_starting_without_redis_works_and_it_is_used_within_two_seconds_of_comin
         async with workers(valkey.url, 1) as limiters:
             admitted, slowest = await load(limiters)
             assert (admitted, limiters[0].storage) == (100, "fallback")
-            assert slowest < 0.1
+            assert slowest < A_HANG_S
             await asyncio.to_thread(valkey.start)
             await back(limiters)
             # what was admitted meanwhile counts there now
@@ -179,7 +182,7 @@ def test_killed_under_load(valkey: Any, caplog: pytest.LogCaptureFixture) -> Non
     admitted, slowest = asyncio.run(run())
     print(f"killed: {admitted} admitted, slowest {slowest * 1000:.0f} ms")  # noqa: T201 - for pytest -rP
     assert 100 <= admitted <= 110
-    assert slowest < 0.4
+    assert slowest < A_HANG_S
     assert [record.levelname for record in caplog.records] == ["WARNING"] * N_WORKERS
 
 
@@ -195,7 +198,7 @@ def test_frozen_under_load_and_thawed(valkey: Any) -> None:
     first, second, slowest = asyncio.run(run())
     print(f"frozen: {first} + {second} admitted, slowest {slowest * 1000:.0f} ms")  # noqa: T201 - for pytest -rP
     assert first + second <= 110
-    assert slowest < 0.5
+    assert slowest < A_HANG_S
 
 
 @pytest.mark.parametrize("at", [20, 60, 200])
@@ -207,7 +210,7 @@ def test_emptied_under_load(valkey: Any, at: int) -> None:
     admitted, slowest = asyncio.run(run())
     print(f"emptied at {at}: {admitted} admitted, slowest {slowest * 1000:.0f} ms")  # noqa: T201 - for pytest -rP
     assert 100 <= admitted <= 125
-    assert slowest < 0.4
+    assert slowest < A_HANG_S
 
 
 def test_emptied_while_nobody_asks_is_put_back_within_the_second(valkey: Any) -> None:
@@ -246,7 +249,7 @@ def test_two_seconds_slow(valkey: Any, relay: Callable[..., Any]) -> None:
     admitted, slowest, back_s = asyncio.run(run())
     print(f"slow: {admitted} admitted, slowest {slowest * 1000:.0f} ms, back after {back_s:.1f} s")  # noqa: T201 - for pytest -rP
     assert 100 <= admitted <= 112
-    assert slowest < 0.5
+    assert slowest < A_HANG_S
 
 
 def test_a_full_redis_is_a_missing_redis(make_valkey: Callable[..., Any]) -> None:

@@ -10,6 +10,7 @@ from fastapi import Request
 
 from misir.deps import resources_of
 from misir.errors import forbidden
+from misir.gate import API
 from misir.plumbing.auth import RefusedError, bearer_of
 from misir.plumbing.sqlfile import load_statements
 from misir.profile.keys import is_api_key
@@ -66,7 +67,7 @@ async def _audit(res: Resources, request: Request, admin: Admin) -> None:
         await tx.ask(
             SQL.insert_audit,
             actor=admin.actor,
-            action=f"{request.method} {request.scope['route'].path}",
+            action=f"{request.method} {request.scope['route'].path.removeprefix(API)}",
             target_user_id=_as_uuid(path.get("user_id")),
             target=str(path.get("artifact_id", "")).replace("\x00", "")[:MAX_TARGET] or None,
             request_id=request.state.request_id,

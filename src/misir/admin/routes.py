@@ -19,7 +19,7 @@ from misir.fields import PathId
 from misir.library import correct, views
 from misir.library.schemas import ArtifactChanged, ArtifactDetail, ArtifactPage, ArtifactPatch, Message
 
-router = APIRouter(prefix="/admin", tags=["admin"], dependencies=[Depends(current_admin)])
+router = APIRouter(prefix="/api/v1/admin", tags=["admin"], dependencies=[Depends(current_admin)])
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from misir.capture.batch import capture_batch
 from misir.capture.guide import describe_capture
 from misir.capture.pipeline import capture
 from misir.capture.schemas import BatchAnswer, BatchRequest, Captured, CaptureGuide, CaptureRequest
 from misir.deps import Me, Now, Res, problems, require_same_user, spend
+from misir.gate import gated_router
 from misir.limits import batch_items
 
-router = APIRouter(tags=["capture"])
+router = gated_router(tag="capture")
 
 
 @router.get("/capture", responses=problems())
@@ -37,5 +38,5 @@ async def post_capture(me: Me, res: Res, now: Now, body: CaptureRequest, respons
 async def post_batch(me: Me, res: Res, now: Now, body: BatchRequest, request: Request) -> BatchAnswer:
     """Capture up to 500 visits. Always 200 for a valid envelope: each item succeeds or fails for itself."""
     require_same_user(res, me, body.user_id)
-    await spend(request, batch_items(res.settings, me), len(body.artifacts))
+    await spend(res.limiter, request.scope, batch_items(res.settings, me), len(body.artifacts))
     return await capture_batch(res, me, body.artifacts, now)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import MAX_ID, Moment, PathId, Text
+from misir.gate import gated_router
 from misir.library import correct, views
 from misir.library.explain import Explanation, explain
 from misir.library.schemas import (
@@ -22,7 +23,7 @@ from misir.library.schemas import (
 )
 from misir.orient.reading import ContentSource, EngagementLevel
 
-router = APIRouter(tags=["artifacts"])
+router = gated_router(tag="artifacts")
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Fit = Annotated[float | None, Query(ge=0, le=1, allow_inf_nan=False)]

@@ -66,10 +66,15 @@ class Verifier(Protocol):
     async def aclose(self) -> None: ...
 
 
+def sent_credentials(request: HTTPConnection) -> list[bytes]:
+    """The values of the Authorization headers, of which there should be one."""
+    return [value for name, value in request.scope["headers"] if name == b"authorization"]
+
+
 def bearer_of(request: HTTPConnection) -> str:
     """The token of the one Authorization header. Raises RefusedError for none, and for more."""
-    sent = request.headers.getlist("authorization")
-    match = _BEARER.fullmatch(sent[0]) if len(sent) == 1 else None
+    sent = sent_credentials(request)
+    match = _BEARER.fullmatch(sent[0].decode("latin-1")) if len(sent) == 1 else None
     if match is None:
         raise RefusedError("no bearer token")
     if len(match[1]) > MAX_TOKEN:

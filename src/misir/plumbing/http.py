@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import re
 import uuid
+from collections.abc import Awaitable
 
 import psycopg
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from misir.errors import DETAILS, MisirError, problem_response, unavailable
-from misir.plumbing.metrics_http import Templates, Visit
+from misir.plumbing.metrics_http import Visit
+from misir.plumbing.routing import RouteTable
 
 log = logging.getLogger("misir.request")
 
@@ -29,24 +32,40 @@ def client_request_id(scope: Scope) -> str:
 
 
 class RequestId:
-    """Outermost: gives the request its id, sends it back, counts the request, and logs one line of it."""
+    """Outermost: gives the request its id, finds its route, counts it, and logs one line of it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
-        self._templates: Templates | None = None
+        self._table: RouteTable | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         scope.setdefault("state", {})["request_id"] = client_request_id(scope)
-        if self._templates is None:
-            self._templates = Templates(scope["app"].routes)
-        visit = Visit(scope, send, self._templates)
+        if self._table is None:
+            self._table = RouteTable(scope["app"].routes)
+        visit = Visit(scope, send, self._table)
         try:
             await self.app(scope, receive, visit.send)
         finally:
             visit.end()
+
+
+class CrossOrigin(CORSMiddleware):
+    """Starlette's, and a short way for requests without an Origin: caches must know that one could matter."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or any(name == b"origin" for name, _ in scope["headers"]):
+            await super().__call__(scope, receive, send)
+            return
+
+        def send_varying(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"vary", b"Origin")]
+            return send(message)
+
+        await self.app(scope, receive, send_varying)
 
 
 class BodyLimit:
@@ -125,10 +144,10 @@ class CatchAll:
             return
         has_started = False
 
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             nonlocal has_started
             has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
+            return send(message)
 
         try:
             await self.app(scope, receive, watch)

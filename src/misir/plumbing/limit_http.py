@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from misir.errors import MisirError, problem_response
 from misir.plumbing.client_ip import Network, client_ip, network_key
 from misir.plumbing.limiter import Decision, Limiter, Policy
-from misir.plumbing.metrics import count_limit
 
 FREE = ("/health", "/metrics", "/dashboard")
 NOBODYS = (401, 404, 405)
@@ -103,12 +102,12 @@ class AddressLimit:
         self.refusals = Refusals()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_free(scope["path"]):
+        if scope["type"] != "http" or (not _is_api(scope) and is_free(scope["path"])):
             await self.app(scope, receive, send)
             return
         refused = self.refusals.still(self._caller(scope)) if self.refusals else None
         if refused is not None:
-            count_limit("refused", refused.policy.name)
+            scope["app"].state.resources.limiter.decided["refused", refused.policy.name] += 1
             await _refuse(refused, scope, receive, send)
             return
         is_refused = False
@@ -118,7 +117,9 @@ class AddressLimit:
                 if _is_addressed(scope):
                     return send_addressed(message)
                 _add_fields(message, scope)
-            return _nothing() if is_refused else send(message)
+            elif is_refused:
+                return _nothing()
+            return send(message)
 
         async def send_addressed(message: Message) -> None:
             nonlocal is_refused

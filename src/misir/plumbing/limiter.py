@@ -14,11 +14,11 @@ import hashlib
 import logging
 import secrets
 import time
+from collections import Counter
 from contextlib import suppress
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
-from misir.plumbing.metrics import count_limit
 from misir.plumbing.redis_line import Lost, RedisLine
 from misir.plumbing.tally import WINDOW_MS, Tallies, Tally
 
@@ -59,11 +59,15 @@ _LOOK = Policy("look", 1)
 
 
 class Limiter:
-    """Counts hits. `redis_url=None` counts in this process only; `workers` share a limit when they must."""
+    """Counts hits. `redis_url=None` counts in this process only; `workers` share a limit when they must.
+
+    `decided` counts what became of them, by decision and policy, until the metrics take it (vitals.py).
+    """
 
     def __init__(self, *, redis_url: str | None = None, workers: int = 1, max_keys: int = MAX_KEYS) -> None:
         self._workers = workers
         self._tallies = Tallies(max_keys)
+        self.decided: Counter[tuple[str, str]] = Counter()
         script = files("misir.plumbing").joinpath("limiter.lua").read_text("utf-8")
         self._line = RedisLine(redis_url, script) if redis_url else None
         self._is_up = False
@@ -106,7 +110,7 @@ class Limiter:
         if decision is None:
             decision = self._decide_here(policy, tally, cost, now_ms)
         if cost:
-            count_limit("admitted" if decision.allowed else "refused", policy.name)
+            self.decided["admitted" if decision.allowed else "refused", policy.name] += 1
         return decision
 
     async def _ask(

@@ -30,6 +30,8 @@ def configure_logging(level: str, wanted: Format | None = None, stream: TextIO |
     """All loggers of this process write to stderr in one form; the server's access log, which would repeat
     every request with its query string, is off. Called again, it replaces what it did before.
     """
+    # What no line shows need not be looked up for every record.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     stream = stream or sys.stderr
     writer = logging.StreamHandler(stream)
     chosen = wanted or ("text" if stream.isatty() else "json")

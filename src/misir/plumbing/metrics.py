@@ -11,7 +11,7 @@ import atexit
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -86,20 +86,12 @@ class Metrics:
         self.info = make.gauge("info", "Always 1.", "version", "python", over_workers="livemax")
         self.started = make.gauge("start_time_seconds", "Unix time of the start.", over_workers="livemin")
         self._routes: dict[tuple[str, str], Route] = {}
-        self._limits: dict[tuple[str, str], Counter] = {}
 
     def route(self, method: str, endpoint: str) -> Route:
         """One route's metrics, found once: looking labels up costs more than counting."""
         found = self._routes.get((method, endpoint))
         if found is None:
             found = self._routes[method, endpoint] = Route(self, method, endpoint)
-        return found
-
-    def limit(self, decision: str, policy: str) -> Counter:
-        """The counter of one decision, found once, too."""
-        found = self._limits.get((decision, policy))
-        if found is None:
-            found = self._limits[decision, policy] = self.limits.labels(decision, policy)
         return found
 
 
@@ -222,10 +214,12 @@ def count_auth_refusal(reason: str) -> None:
         metrics.refusals.labels(kind).inc()
 
 
-def count_limit(decision: Literal["admitted", "refused"], policy: str) -> None:
-    """`policy` is the name of one of our limits: there are a dozen."""
+def count_limits(decided: MutableMapping[tuple[str, str], int]) -> None:
+    """Take over what was counted by decision (admitted, refused) and policy, of which there are a dozen."""
     for metrics in _running:
-        metrics.limit(decision, policy).inc()
+        for labels, n in decided.items():
+            metrics.limits.labels(*labels).inc(n)
+    decided.clear()
 
 
 def set_limiter_storage(state: str) -> None:

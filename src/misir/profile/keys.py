@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 
 from misir.errors import not_found
 from misir.fields import Name
-from misir.plumbing.auth import Principal, RefusedError, bearer_of, refuse
+from misir.plumbing.auth import Principal, RefusedError, bearer_of, refuse, sent_credentials
 from misir.plumbing.db import Database
 from misir.plumbing.sqlfile import load_statements
 
@@ -60,8 +60,8 @@ def hash_key(key: str) -> bytes:
 
 def is_api_key(request: HTTPConnection) -> bool:
     """Does the Authorization header claim to carry one of our keys?"""
-    sent = request.headers.get("authorization", "")
-    return sent[:7].lower() == "bearer " and sent[7:].lstrip().startswith(PREFIX)
+    sent = b"".join(sent_credentials(request)[:1])
+    return sent[:7].lower() == b"bearer " and sent[7:].lstrip().startswith(PREFIX.encode())
 
 
 async def verify_key(database: Database, request: HTTPConnection, now: datetime) -> Principal:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
-
-from misir.deps import Me, Res, problems, require_admin_scope, require_same_user
+from misir.deps import Me, Res, problems, require_same_user
 from misir.fields import PathId
+from misir.gate import KeyRoute, gated_router
 from misir.library.schemas import Message
 from misir.profile import keys
 from misir.profile.keys import CreatedKey, KeyList, NewKey
 
-router = APIRouter(tags=["account"], dependencies=[Depends(require_admin_scope)])
+router = gated_router(tag="account", route_class=KeyRoute)
 
 
 @router.get("/api-keys", responses=problems())

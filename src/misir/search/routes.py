@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from misir.deps import Me, Res, problems, require_same_user
+from misir.gate import gated_router
 from misir.search.find import search
 from misir.search.schemas import SearchAnswer, SearchRequest
 
-router = APIRouter(tags=["search"])
+router = gated_router(tag="search")
 
 
 @router.get("/search", responses=problems(404))

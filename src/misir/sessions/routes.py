@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import Moment, PathId
+from misir.gate import gated_router
 from misir.sessions import sessions
 from misir.sessions.schemas import NewSession, Session, SessionList, SessionPatch
 
-router = APIRouter(tags=["sessions"])
+router = gated_router(tag="sessions")
 
 
 @router.get("/sessions", responses=problems())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import PathId
+from misir.gate import gated_router
 from misir.spaces import reshape
 from misir.spaces.schemas import CorrectionList, MergeInto, Reshaped, SplitOff, Undone
 from misir.spaces.undo import undo_correction
 from misir.spaces.views import list_corrections
 
-router = APIRouter(tags=["subspaces"])
+router = gated_router(tag="subspaces")
 
 
 @router.post("/subspaces/{subspace_id}/merge", responses=problems(404, 409, 413))

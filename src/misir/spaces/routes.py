@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import Moment, PathId
+from misir.gate import gated_router
 from misir.spaces import views
 from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace, Space, SpaceList, Subspace
 
-router = APIRouter(tags=["spaces"])
+router = gated_router(tag="spaces")
 
 Limit = Annotated[int | None, Query(ge=1, le=100, description="Without it: everything, 5,000 at most.")]
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import Moment, PathId
+from misir.gate import gated_router
 from misir.library.schemas import Message
 from misir.spaces import history, markers, topic_views
 from misir.spaces.declare import declare_topic, patch_topic
 from misir.spaces.schemas import Subspace
 from misir.spaces.topic_schemas import History, LifeEvents, Marker, NewMarker, NewTopic, TopicPatch
 
-router = APIRouter(tags=["subspaces"])
+router = gated_router(tag="subspaces")
 
 Include = Annotated[Literal["centroid"] | None, Query()]
 Limit = Annotated[int, Query(ge=1, le=100)]

@@ -1,0 +1,160 @@
+"""CPU of the HTTP stack of one request beside a bare FastAPI route: `python benchmarks/http_stack.py`
+
+In process and without a network, so that nothing but Python is measured: a route that answers a small model,
+bare, and behind everything that ours are behind: request id, CORS, body limit, metrics, log, a verified ES256
+token, the user's limit. The apps take turns in one run; the ratio of a round is what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import statistics
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import jwt
+import uvloop
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from misir.app import create_app
+from misir.deps import Me
+from misir.gate import gated_router
+from misir.plumbing.log import configure_logging
+from misir.plumbing.metrics import start_metrics
+from misir.resources import build_resources
+from misir.settings import Settings
+
+N_ROUNDS = 300
+N_REQUESTS = 16
+PATH = "/api/v1/hello"
+URL = "https://benchmark.supabase.co"
+
+
+class Hello(BaseModel):
+    greeting: str
+    n: int
+
+
+async def hello() -> Hello:
+    return Hello(greeting="hello", n=1)
+
+
+async def hello_me(me: Me) -> Hello:
+    return Hello(greeting=me.hex, n=1)
+
+
+async def receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def send(message: dict[str, Any]) -> None:
+    assert message.get("status", 200) == 200, message
+
+
+def scope_for(path: str, token: str) -> dict[str, Any]:
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())]
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET", "scheme": "http",
+        "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": headers,
+        "client": ("127.0.0.1", 40000), "server": ("127.0.0.1", 80),
+    }  # fmt: skip
+
+
+def mint(secret: str) -> str:
+    now = int(time.time())
+    claims = {
+        "iss": f"{URL}/auth/v1", "aud": "authenticated", "role": "authenticated", "sub": str(uuid.uuid4()),
+        "iat": now, "exp": now + 3600,
+    }  # fmt: skip
+    return jwt.encode(claims, secret, "HS256")
+
+
+def bare_app() -> Any:
+    app = FastAPI()
+    app.add_api_route(PATH, hello)
+    return app
+
+
+async def our_app(secret: str, **settings: Any) -> Any:
+    """The whole application and one more route, behind what every route of the API is behind."""
+    given = Settings(
+        _env_file=None, SUPABASE_URL=URL, SUPABASE_JWT_SECRET=secret, LOG_LEVEL="INFO",
+        RATE_LIMIT_DEFAULT=10**6, **settings,
+    )  # fmt: skip
+    app = create_app(given)
+    router = gated_router(tag="benchmark")
+    router.add_api_route("/hello", hello_me)
+    app.router.routes.extend(router.routes)
+    app.state.resources = build_resources(given)
+    if app.state.resources.limiter is not None:
+        await app.state.resources.limiter.open()
+    return app
+
+
+async def cpu_us(app: Any, token: str) -> float:
+    """Of one request."""
+    scopes = [scope_for(PATH, token) for _ in range(N_REQUESTS)]
+    started = time.process_time()
+    for scope in scopes:
+        await app(scope, receive, send)
+    return (time.process_time() - started) / N_REQUESTS * 1e6
+
+
+async def take_turns(apps: dict[str, Any], token: str) -> dict[str, list[float]]:
+    """CPU of a request, round by round; every other round in the reverse order."""
+    rounds: dict[str, list[float]] = {name: [] for name in apps}
+    turns = list(apps.items())
+    for app in apps.values():
+        await cpu_us(app, token)
+    for _ in range(N_ROUNDS):
+        turns.reverse()
+        for name, app in turns:
+            rounds[name].append(await cpu_us(app, token))
+    return rounds
+
+
+async def run(is_profiled: bool) -> dict[str, list[float]]:
+    secret = uuid.uuid4().hex * 2
+    token = mint(secret)
+    apps = {
+        "bare": bare_app(),
+        "ours": await our_app(secret),
+        "no limits": await our_app(secret, RATE_LIMIT_ENABLED=False),
+    }
+    if is_profiled:
+        await profile(apps["ours"], token)
+    return await take_turns(apps, token)
+
+
+async def profile(app: Any, token: str) -> None:
+    await cpu_us(app, token)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for _ in range(200):
+        await cpu_us(app, token)
+    profiler.disable()
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", action="store_true")
+    given = parser.parse_args()
+    start_metrics("benchmark")
+    with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
+        configure_logging("INFO", "json", nowhere)
+        rounds = uvloop.run(run(given.profile))
+    for name, costs in rounds.items():
+        ratios = [cost / bare for cost, bare in zip(costs, rounds["bare"], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(f"{name:10} {statistics.median(costs):6.0f} µs  {middle:.2f} x bare ({low:.2f} to {high:.2f})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
