@@ -68,7 +68,7 @@ def cpu_s() -> float:
 async def furnish(res: Resources) -> tuple[int, np.ndarray]:
     """A space of 200 topics, and their centroids."""
     now = datetime.now(UTC)
-    space = await create_space(res, ME, NewSpace(name="Bench", auto_subspaces=False), now)
+    space = (await create_space(res, ME, NewSpace(name="Bench", auto_subspaces=False), now)).id
     for number in range(N_TOPICS):
         name = f"{WORDS[number % 20]} {WORDS[number // 20]} {number}"
         await declare_topic(res, ME, space, NewTopic(name=name, markers=[name]), now)

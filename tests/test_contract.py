@@ -35,7 +35,11 @@ SERVICE_KEY = "a-service-key-for-the-admin-routes"
 def test_no_request_breaks_the_contract(
     run_app: Callable[..., httpx.Client], server_url: Callable[..., str], database: str, tmp_path: Path
 ) -> None:
-    api = run_app(SUPABASE_SERVICE_KEY=SERVICE_KEY, DATABASE_SERVICE_URL=server_url(database, "misir_worker"))
+    api = run_app(
+        SUPABASE_SERVICE_KEY=SERVICE_KEY,
+        DATABASE_SERVICE_URL=server_url(database, "misir_worker"),
+        MISIR_SECRET_KEY="a-key-of-the-tests-that-seals-secrets",
+    )
     space = api.post(
         "/api/v1/spaces", json={"name": "Python", "subspaces": [{"name": "Data", "markers": ["csv"]}]}
     )

@@ -16,7 +16,7 @@ from misir.plumbing.sqlfile import Statements
 
 SOURCE = Path(str(files("misir")))
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
-WORKERS = {"reflect.sql", "jobs.sql"}
+WORKERS = {"reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql"}
 """Asked by the worker, as the service role."""
 
 STATEMENTS = [
@@ -46,7 +46,10 @@ def test_the_statement_is_planned_as_who_asks_it(server_url: Any, body: bytes, i
 
 
 # Administrators and `misir check` ask about everybody, or about the catalogue; a worker takes anybody's job.
-OF_EVERYBODY = ("admin/", "check/", "jobs/lease_job", "jobs/count_due")
+OF_EVERYBODY = (
+    *("admin/", "check/", "jobs/lease_job", "jobs/measure_queue"),
+    *("jobs/forget_", "jobs/purge_", "jobs/leave_retention"),
+)
 OF_ONE_USER = [param for param in STATEMENTS if not str(param.id).startswith(OF_EVERYBODY)]
 
 

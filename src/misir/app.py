@@ -31,11 +31,19 @@ from misir.spaces import routes as spaces
 from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
+from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, profile, admin, system, pages, metrics,
+    capture, spaces, topics, corrections, sessions, library, search, profile, webhooks, admin, system, pages, metrics,
 )  # fmt: skip
-EXPOSED_HEADERS = ("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID", "Link")
+EXPOSED_HEADERS = (
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-ID",
+    "Link",
+    "Idempotency-Replayed",
+)
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
 EXTENSION_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
 

@@ -294,7 +294,7 @@ def create_command(
     new = checked(NewSpace, name=name, intention=intention, subspaces=topics)
 
     async def work(res: Resources, me: uuid.UUID) -> Space:
-        space_id = await create_space(res, me, new, now())
+        space_id = (await create_space(res, me, new, now())).id
         return await views.get_space(res.database, me, space_id, now())
 
     space = run(work, user, data_dir)

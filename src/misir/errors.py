@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 
 class MisirError(Exception):
@@ -28,6 +28,15 @@ class MisirError(Exception):
         self.slug = slug
         self.detail = detail
         self.headers = dict(headers or {})
+
+
+class Answered(Exception):  # noqa: N818 - no error: the request was done before, and this was its answer
+    """The kept answer to a request that came again under its Idempotency-Key."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__("answered before")
+        self.status = status
+        self.body = body
 
 
 def not_found(what: str) -> MisirError:
@@ -124,6 +133,11 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, MisirError)  # noqa: S101 - registered for this class only
         return problem_response(request, error)
 
+    async def answer_again(_: Request, kept: Exception) -> Response:
+        assert isinstance(kept, Answered)  # noqa: S101 - registered for this class only
+        headers = {"Idempotency-Replayed": "true"}
+        return Response(kept.body, kept.status, headers, "application/json")
+
     async def answer_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
         # The framework's 400 means a body that is no text: to a client that is a 422 like any other.
@@ -143,5 +157,6 @@ def install_error_handlers(app: FastAPI) -> None:
         return problem_response(request, invalid(f"{where}: {first['msg']}"), errors=errors)
 
     app.add_exception_handler(MisirError, answer_ours)
+    app.add_exception_handler(Answered, answer_again)
     app.add_exception_handler(HTTPException, answer_http)
     app.add_exception_handler(RequestValidationError, answer_invalid)

@@ -44,6 +44,16 @@ def decode_cursor(cursor: str, kinds: tuple[type, ...]) -> list[Any]:
     return list(position)
 
 
+def decode_id(cursor: str | None) -> int | None:
+    """Where a list ordered by id goes on; None at its start, 422 for a strange one."""
+    if not cursor:
+        return None
+    (row_id,) = decode_cursor(cursor, (int,))
+    if abs(row_id) > MAX_ID:
+        raise _strange()
+    return int(row_id)
+
+
 def encode_moment(moment: datetime, row_id: int) -> str:
     """The cursor of a list that is newest first by (moment, id), exact to the microsecond."""
     return encode_cursor((moment - _EPOCH) // _MICROSECOND, row_id)

@@ -17,6 +17,7 @@ from misir.plumbing.auth import Verifier
 from misir.plumbing.db import Database
 from misir.plumbing.identity import build_verifier
 from misir.plumbing.limiter import Limiter
+from misir.plumbing.seal import Seal, read_key
 from misir.plumbing.supervisor import Attachment, attach
 from misir.plumbing.turns import Turns
 from misir.settings import Settings
@@ -37,6 +38,9 @@ class Resources:
     attachment: Attachment | None = None
     has_work: asyncio.Event = field(default_factory=asyncio.Event)
     turns: Turns = field(default_factory=Turns)
+    key_turns: Turns = field(default_factory=Turns)
+    queue_age_s: float | None = None
+    _seal: Seal | None = None
     _loading: asyncio.Task[None] = field(init=False)
     _keeping: asyncio.Task[None] | None = None
 
@@ -83,6 +87,13 @@ class Resources:
     def wake_worker(self) -> None:
         """A transaction that left work has been committed: this process's worker need not wait to be told."""
         self.has_work.set()
+
+    def seal(self) -> Seal:
+        """What seals stored secrets. Raises MisirError 503 where no key is set and none can be made."""
+        if self._seal is None:
+            data_dir = None if self.settings.DATABASE_URL else self.settings.data_dir
+            self._seal = Seal(read_key(self.settings.MISIR_SECRET_KEY, data_dir))
+        return self._seal
 
     def locate_service(self) -> str | None:
         """The login of the service role: DATABASE_SERVICE_URL, or the embedded server's."""

@@ -121,6 +121,12 @@ class Settings(BaseSettings):
     JOBS: Literal["on", "off"] = Field(
         "on", description="off: this process leaves jobs to `misir worker` or to other processes."
     )
+    MISIR_SECRET_KEY: str | None = Field(
+        None, min_length=32, description="Seals stored secrets (webhooks); every process needs the same."
+    )
+    OUTBOUND_ALLOW: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
+        (), description="Networks of your own that webhooks may be sent to, which are refused otherwise."
+    )
     METRICS_TOKEN: str | None = Field(
         None, min_length=16, description="Opens /metrics and /dashboard, as Bearer or as Basic password."
     )
@@ -131,7 +137,14 @@ class Settings(BaseSettings):
         None, description="Form of the log; unset: text on a terminal, json elsewhere."
     )
 
-    @field_validator("CORS_ORIGINS", "CORS_EXTENSION_IDS", "TRUSTED_PROXIES", "METRICS_ALLOW", mode="before")
+    @field_validator(
+        "CORS_ORIGINS",
+        "CORS_EXTENSION_IDS",
+        "TRUSTED_PROXIES",
+        "METRICS_ALLOW",
+        "OUTBOUND_ALLOW",
+        mode="before",
+    )
     @classmethod
     def _list(cls, value: Any) -> Any:
         return parse_list(value) if isinstance(value, str) else value

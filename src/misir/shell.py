@@ -105,7 +105,7 @@ async def find_space(res: Resources, me: uuid.UUID, named: str | None, *, create
         if named is not None and (named == str(space.id) or named.lower() == space.name.lower()):
             return space.id
     if create and named is not None:
-        return await create_space(res, me, checked(NewSpace, name=named), now())
+        return (await create_space(res, me, checked(NewSpace, name=named), now())).id
     raise MisirError(404, "not-found", _which_space(named, spaces))
 
 

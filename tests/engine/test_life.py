@@ -10,6 +10,9 @@ import numpy as np
 import psycopg
 import pytest
 
+from misir.jobs.kinds import WORK
+from misir.jobs.queue import REFLECT
+
 BOAT = {"harbour": (0, 1, 0), "sail": (0.1, 1, 0), "mast": (0, 1, 0.1), "bread": (0, 0, 0, 1), "sea": (1,)}
 
 
@@ -230,19 +233,26 @@ def test_a_job_that_fails_waits_and_says_why(
         raise RuntimeError("the text of somebody's page")
 
     with monkeypatch.context() as patch:
-        patch.setattr("misir.jobs.worker.reflect", fail)
+        patch.setitem(WORK, REFLECT, fail)
         assert library.work(may_fail=True) == 1
-    row = owner.execute("select attempts, last_error, leased_until, run_at > now() from misir.job").fetchone()
+    row = owner.execute(
+        "select attempts, last_error, leased_until, run_at > now() from misir.job where kind = 'reflect'"
+    ).fetchone()
     assert row == (1, "RuntimeError", None, True)
     assert library.work(datetime.now(UTC) + timedelta(minutes=1)) == 1
-    assert owner.execute("select attempts, last_error from misir.job").fetchone() == (0, None)
+    assert owner.execute("select attempts, last_error from misir.job where kind = 'reflect'").fetchone() == (
+        0,
+        None,
+    )
 
 
 def test_work_left_while_it_is_done_is_not_forgotten(library: Any, owner: psycopg.Connection[Any]) -> None:
     space = library.declare("Reading", "sea")
     library.capture(space, "1", "sea 1")
-    owner.execute("update misir.job set leased_until = now() + interval '1 minute'")  # somebody is at it
+    owner.execute(
+        "update misir.job set leased_until = now() + interval '1 minute' where kind = 'reflect'"
+    )  # somebody is at it
     assert library.work() == 0
     library.capture(space, "2", "sea 2")
-    assert owner.execute("select version from misir.job").fetchone() == (2,)
+    assert owner.execute("select version from misir.job where kind = 'reflect'").fetchone() == (2,)
     assert library.work(datetime.now(UTC) + timedelta(minutes=2)) == 1  # that worker died

@@ -69,7 +69,8 @@ async def _audit(res: Resources, request: Request, admin: Admin) -> None:
             actor=admin.actor,
             action=f"{request.method} {request.scope['route'].path.removeprefix(API)}",
             target_user_id=_as_uuid(path.get("user_id")),
-            target=str(path.get("artifact_id", "")).replace("\x00", "")[:MAX_TARGET] or None,
+            target=str(path.get("artifact_id", path.get("job_id", ""))).replace("\x00", "")[:MAX_TARGET]
+            or None,
             request_id=request.state.request_id,
         )
 

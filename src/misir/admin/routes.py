@@ -13,7 +13,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
+from misir.admin import jobs
 from misir.admin.gate import SQL, current_admin
+from misir.admin.jobs import JobItem, JobKind, JobPage, JobState
 from misir.deps import Now, Res, problems
 from misir.fields import PathId
 from misir.library import correct, views
@@ -70,6 +72,34 @@ async def delete_artifact(res: Res, now: Now, user_id: uuid.UUID, artifact_id: P
     """Into that user's trash; they can restore it."""
     await correct.delete_artifact(res, user_id, artifact_id, now)
     return Message(message="Deleted. Its owner can restore it.")
+
+
+@router.get("/jobs", responses=problems())
+async def list_jobs(
+    res: Res,
+    now: Now,
+    limit: Limit = 50,
+    cursor: str | None = None,
+    kind: JobKind | None = None,
+    state: JobState | None = None,
+    user_id: uuid.UUID | None = None,
+) -> JobPage:
+    """Work that waits, is being done, or failed and why; in order of id."""
+    return await jobs.list_jobs(
+        res.database, now, limit=limit, cursor=cursor, kind=kind, state=state, owner_id=user_id
+    )
+
+
+@router.post("/jobs/{job_id}/retry", responses=problems(404))
+async def retry_job(res: Res, now: Now, job_id: PathId) -> JobItem:
+    """Due at once, as if it had never failed nor been cancelled."""
+    return await jobs.retry_job(res, job_id, now)
+
+
+@router.post("/jobs/{job_id}/cancel", responses=problems(404))
+async def cancel_job(res: Res, now: Now, job_id: PathId) -> JobItem:
+    """It rests until it is retried, or new work is left for it. One that is being done is not stopped."""
+    return await jobs.cancel_job(res.database, job_id, now)
 
 
 @router.post("/jwks/purge", responses=problems())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 
+from misir.capture.pending import MAX_PENDING
+from misir.capture.pending import SQL as PENDING
 from misir.capture.schemas import (
     MAX_CONTENT,
     MAX_TITLE,
@@ -23,7 +25,9 @@ from misir.resources import Resources
 async def describe_capture(res: Resources, user_id: uuid.UUID) -> CaptureGuide:
     async with res.database.as_user(user_id) as tx:
         rows = await tx.ask(SQL.list_latest)
+        waiting = await tx.ask(PENDING.count_pending, limit=MAX_PENDING)
         latest = [RecentCapture(**row) for row in await rows.fetchall()]
+        pending = (await waiting.fetchone() or {})["count"]
     fields = CaptureRequest.model_fields
     return CaptureGuide(
         user_id=str(user_id),
@@ -40,6 +44,7 @@ async def describe_capture(res: Resources, user_id: uuid.UUID) -> CaptureGuide:
         engagement_levels=list(EngagementLevel),
         limits=await _limits_left(res, user_id),
         latest=latest,
+        pending=pending,
     )
 
 

@@ -9,22 +9,34 @@ from typing import Final
 import numpy as np
 
 from misir.capture.page import Known, Page, Reading, complete_page, hash_content, merged_text, read_page
+from misir.capture.pending import put_aside
 from misir.capture.schemas import Captured, CaptureRequest
+from misir.capture.tell import tell
 from misir.capture.write import SQL, TextChanged, require_open, take_in
 from misir.embed.embedder import Embedding
-from misir.errors import invalid, unavailable
+from misir.errors import MisirError, invalid, unavailable
 from misir.orient.reading import ContentSource
 from misir.orient.simhash import bands
 from misir.orient.vectors import Vector, to_half, unit
 from misir.plumbing.db import Tx
 from misir.plumbing.metrics import count_capture, counted_refusals
+from misir.receipt import NO_RECEIPT, Receipt
 from misir.resources import Resources
 
 MAX_RACES: Final = 5
 """How often a capture starts again because somebody else changed the page's text meanwhile."""
 
 
-async def capture(res: Resources, user_id: uuid.UUID, request: CaptureRequest, now: datetime) -> Captured:
+NO_MODEL: Final = "model-unavailable"
+
+
+async def capture(
+    res: Resources,
+    user_id: uuid.UUID,
+    request: CaptureRequest,
+    now: datetime,
+    receipt: Receipt = NO_RECEIPT,
+) -> Captured:
     """Take one page in.
 
         read_page                                   pure
@@ -36,17 +48,27 @@ async def capture(res: Resources, user_id: uuid.UUID, request: CaptureRequest, n
           write what the decision says
           is a topic born?                          spaces/birth.py
           leave word for the worker                 jobs
+          tell who listens, keep the answer         outbox, receipt
         commit, then answer
 
     Safe to repeat (the same event answers with its first signal and teaches nothing) and to run at once with
     others: the space's lock puts decisions in one order. Raises MisirError: 404 unknown space, topic,
-    session or marker; 409 archived space; 422 unusable vector; 503 no model or no database.
+    session or marker; 409 archived space; 422 unusable vector; 503 no database. Without a model the page is
+    kept and placed later (pending.py).
     """
+    page = read_page(request, now, res.config)
     with counted_refusals():
-        return await capture_page(res, user_id, read_page(request, now, res.config))
+        try:
+            return await capture_page(res, user_id, page, receipt)
+        except MisirError as refusal:
+            if refusal.slug != NO_MODEL:
+                raise
+        return await put_aside(res, user_id, page, receipt)
 
 
-async def capture_page(res: Resources, user_id: uuid.UUID, page: Page) -> Captured:
+async def capture_page(
+    res: Resources, user_id: uuid.UUID, page: Page, receipt: Receipt = NO_RECEIPT
+) -> Captured:
     """Again from the start whenever the page's text changed under us."""
     for _ in range(MAX_RACES):
         async with res.database.as_user(user_id) as tx:
@@ -55,7 +77,10 @@ async def capture_page(res: Resources, user_id: uuid.UUID, page: Page) -> Captur
         reading = await read_text(res, visit, known)
         try:
             async with res.turns.of(page.request.space_id), res.database.as_user(user_id) as tx:
+                await receipt.open(tx)
                 taken = await take_in(tx, res, visit, known, reading)
+                await tell(tx, [(visit, taken)])
+                await receipt.close(tx, 201 if taken.captured.is_new else 200, taken.captured)
         except TextChanged:
             continue
         count_capture(taken.result, taken.captured.fit)

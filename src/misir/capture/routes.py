@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request, Response
 
 from misir.capture.batch import capture_batch
@@ -10,6 +12,7 @@ from misir.capture.pipeline import capture
 from misir.capture.schemas import BatchAnswer, BatchRequest, Captured, CaptureGuide, CaptureRequest
 from misir.deps import Me, Now, Res, problems, require_same_user, spend
 from misir.gate import gated_router
+from misir.idempotency import Once
 from misir.limits import batch_items
 
 router = gated_router(tag="capture")
@@ -21,17 +24,25 @@ async def get_capture(me: Me, res: Res) -> CaptureGuide:
     return await describe_capture(res, me)
 
 
-@router.post(
-    "/artifacts/capture", status_code=201, responses={200: {"model": Captured}, **problems(404, 409, 413)}
-)
-@router.post("/capture", status_code=201, responses={200: {"model": Captured}, **problems(404, 409, 413)})
-@router.post("/artifacts", status_code=201, responses={200: {"model": Captured}, **problems(404, 409, 413)})
-async def post_capture(me: Me, res: Res, now: Now, body: CaptureRequest, response: Response) -> Captured:
-    """Capture one visit to one page: 201 for a new artifact, 200 for a known one."""
+CAPTURED: dict[int | str, dict[str, Any]] = {
+    200: {"model": Captured},
+    202: {"model": Captured, "description": "Kept: the embedding model is away, it is placed later."},
+    **problems(404, 409, 413),
+}
+
+
+@router.post("/artifacts/capture", status_code=201, response_model=Captured, responses=CAPTURED)
+@router.post("/capture", status_code=201, response_model=Captured, responses=CAPTURED)
+@router.post("/artifacts", status_code=201, response_model=Captured, responses=CAPTURED)
+async def post_capture(
+    me: Me, res: Res, now: Now, body: CaptureRequest, response: Response, once: Once
+) -> Captured | Response:
+    """Capture one visit to one page: 201 for a new artifact, 200 for a known one, 202 without a model."""
     require_same_user(res, me, body.user_id)
-    captured = await capture(res, me, body, now)
-    response.status_code = 201 if captured.is_new else 200
-    return captured
+    async with once.turn():
+        captured = await capture(res, me, body, now, once)
+    response.status_code = 202 if captured.pending else 201 if captured.is_new else 200
+    return once.kept or captured
 
 
 @router.post("/artifacts/batch", responses=problems(413))

@@ -245,3 +245,4 @@ class CaptureGuide(BaseModel):
     engagement_levels: list[str]
     limits: dict[str, LimitLeft]
     latest: list[RecentCapture]
+    pending: int = Field(description="Captures that wait for the embedding model; 5,000 may.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Final
 
@@ -13,7 +14,22 @@ SQL = load_statements("misir.jobs", "jobs.sql")
 REFLECT: Final = "reflect"
 """Look at a space again: drift, sleep, consolidation, names (spaces/reflect.py)."""
 
+EMBED: Final = "embed"
+"""Place the captures of a space that came while the model was away (capture/pending.py)."""
 
-async def enqueue(tx: Tx, space_id: int, run_at: datetime) -> None:
-    """The space wants to be looked at, from `run_at` on. Many captures make one job."""
-    await tx.ask(SQL.enqueue, space_id=space_id, kind=REFLECT, now=run_at)
+DELIVER: Final = "deliver"
+"""Tell one endpoint what happened (webhooks/deliver.py). Left by `emit`, together with the event."""
+
+RETAIN: Final = "retain"
+"""Trash what a user does not want to keep any longer (jobs/retention.py)."""
+
+SWEEP: Final = "sweep"
+"""Forget, for everybody, what is kept for a time only (jobs/retention.py). One row, made by the migration."""
+
+DEPLOYMENT: Final = uuid.UUID(int=0)
+"""Whose jobs are the deployment's own: no user has this id."""
+
+
+async def enqueue(tx: Tx, space_id: int | None, run_at: datetime, *, kind: str = REFLECT) -> None:
+    """The space, or without one the user, wants this done from `run_at` on. Many causes make one job."""
+    await tx.ask(SQL.enqueue, space_id=space_id, kind=kind, now=run_at)

@@ -1,24 +1,29 @@
-"""The worker: takes one job at a time and does it. Several at once are safe; so is kill -9.
+"""The worker: leases jobs and does them. Several at once are safe; so is kill -9.
 
-lease (committed) ─▶ do it, in transactions of its own ─▶ finish: sleeps until its next time
+lease (committed) ─▶ do it, in transactions of its own ─▶ finish: sleeps until its next time, or ends
 └─ fails ─▶ again later, more and more slowly; the reason is kept
+
+Thinking (one job at a time: it is arithmetic) and sending (several: it is waiting) are lanes of their own, so
+that a receiver which does not answer never keeps a library from being looked at, nor one receiver another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from misir.errors import MisirError, unavailable
+from misir.jobs.kinds import ALL, SENDING, THINKING, WORK, Job
 from misir.jobs.queue import SQL
+from misir.plumbing.metrics import count_job, set_queue
 from misir.resources import Resources
-from misir.spaces.reflect import reflect
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +31,24 @@ LOOK_EVERY_S: Final = 5.0
 """How often a worker looks for work that another process left."""
 
 LEASE_S: Final = 120
+KEEP_EVERY_S: Final = 40.0
+"""How often a lease is renewed while its job is being done."""
+
 RETRY_S: Final = (5, 30, 120, 600, 3600)
 """Seconds until a failed job is tried again; the last one from then on."""
 
 MAX_ERROR: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Kinds that are done beside others, `width` jobs at once."""
+
+    kinds: Sequence[str]
+    width: int
+
+
+LANES: Final = (Lane(THINKING, 1), Lane(SENDING, 8))
 
 
 @asynccontextmanager
@@ -63,15 +82,45 @@ def require_service(res: Resources) -> None:
 
 async def work_on(res: Resources) -> None:
     """Until cancelled."""
-    while True:
-        try:
-            while await work_once(res, datetime.now(UTC)):
-                pass
-        except (MisirError, psycopg.OperationalError) as problem:  # no database right now: it comes back
-            log.debug("no work: %s", problem)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(res.has_work.wait(), LOOK_EVERY_S)
+    async with asyncio.TaskGroup() as tasks:
+        for lane in LANES:
+            tasks.create_task(_serve(res, lane))
+        tasks.create_task(_measure(res))
+
+
+async def _serve(res: Resources, lane: Lane) -> None:
+    """Keep up to `width` jobs going; look again when one ends, when woken, and every LOOK_EVERY_S."""
+    running = set[asyncio.Task[None]]()
+    try:
+        while True:
+            with suppress(MisirError, psycopg.OperationalError):  # no database right now: it comes back
+                while len(running) < lane.width:
+                    now = datetime.now(UTC)
+                    job = await _lease(res, lane.kinds, now)
+                    if job is None:
+                        break
+                    running.add(asyncio.create_task(_do(res, job, now)))
+            running -= await _until_something_happens(res, running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _until_something_happens(
+    res: Resources, running: set[asyncio.Task[None]]
+) -> set[asyncio.Task[None]]:
+    """Wait for work, for a job to end, or for a while; the jobs that have ended."""
+    woken = asyncio.create_task(res.has_work.wait())
+    try:
+        done, _ = await asyncio.wait(
+            {woken, *running}, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        woken.cancel()
+    if woken in done:
         res.has_work.clear()
+    return {task for task in running if task.done()}
 
 
 async def drain(res: Resources, now: datetime) -> int:
@@ -82,30 +131,78 @@ async def drain(res: Resources, now: datetime) -> int:
     return n_done
 
 
-async def work_once(res: Resources, now: datetime) -> bool:
+async def work_once(res: Resources, now: datetime, kinds: Sequence[str] = ALL) -> bool:
     """Take one job and do it. False when none is due. Raises MisirError 503 without a database."""
+    job = await _lease(res, kinds, now)
+    if job is not None:
+        await _do(res, job, now)
+    return job is not None
+
+
+async def _lease(res: Resources, kinds: Sequence[str], now: datetime) -> Job | None:
     async with res.database.as_service() as tx:
-        job = await (await tx.ask(SQL.lease_job, now=now, lease_s=LEASE_S)).fetchone()
-    if job is None:
-        return False
+        rows = await tx.ask(SQL.lease_job, now=now, lease_s=LEASE_S, kinds=list(kinds))
+        row = await rows.fetchone()
+    return None if row is None else Job(**row)
+
+
+async def _do(res: Resources, job: Job, now: datetime) -> None:
+    """Do it and say when to do it next. A database that is gone leaves the job to whoever leases it next."""
+    keeping = asyncio.create_task(_keep_lease(res, job))
     try:
-        next_at = await reflect(res, job["user_id"], job["space_id"], now)
+        next_at = await WORK[job.kind](res, job, now)
     except Exception as error:
-        log.exception("job %s of space %s failed", job["kind"], job["space_id"])
-        await _fail(res, job, error, now)
-        return True
-    async with res.database.as_service(job["user_id"]) as tx:
-        await tx.ask(SQL.finish_job, job_id=job["id"], version=job["version"], next_at=next_at, now=now)
-    return True
+        log.exception("job %s of space %s failed", job.kind, job.space_id)
+        count_job(job.kind, "failed")
+        with suppress(MisirError, psycopg.OperationalError):
+            await _fail(res, job, error, now)
+    else:
+        count_job(job.kind, "done")
+        with suppress(MisirError, psycopg.OperationalError):
+            await _finish(res, job, next_at, now)
+    finally:
+        keeping.cancel()
 
 
-async def _fail(res: Resources, job: dict[str, Any], error: Exception, now: datetime) -> None:
+async def _keep_lease(res: Resources, job: Job) -> None:
+    while True:
+        await asyncio.sleep(KEEP_EVERY_S)
+        until = datetime.now(UTC) + timedelta(seconds=LEASE_S)
+        with suppress(MisirError, psycopg.OperationalError):
+            async with res.database.as_service(job.user_id) as tx:
+                kept = await tx.ask(SQL.keep_lease, job_id=job.id, lease=job.lease, until=until)
+                if await kept.fetchone() is None:
+                    return
+
+
+async def _finish(res: Resources, job: Job, next_at: datetime | None, now: datetime) -> None:
+    held = {"job_id": job.id, "version": job.version, "lease": job.lease}
+    async with res.database.as_service(job.user_id) as tx:
+        if next_at is None:
+            await tx.ask(SQL.end_job, held)
+        await tx.ask(SQL.finish_job, held, next_at=next_at or now, now=now)
+
+
+async def _fail(res: Resources, job: Job, error: Exception, now: datetime) -> None:
     """The class of the error only: its text could hold somebody's page."""
-    wait_s = RETRY_S[min(job["attempts"], len(RETRY_S)) - 1]
-    async with res.database.as_service(job["user_id"]) as tx:
-        await tx.ask(
-            SQL.fail_job,
-            job_id=job["id"],
-            error=type(error).__name__[:MAX_ERROR],
-            next_at=now + timedelta(seconds=wait_s),
-        )
+    next_at = now + timedelta(seconds=RETRY_S[min(job.attempts, len(RETRY_S)) - 1])
+    name = type(error).__name__[:MAX_ERROR]
+    async with res.database.as_service(job.user_id) as tx:
+        await tx.ask(SQL.fail_job, job_id=job.id, lease=job.lease, error=name, next_at=next_at)
+
+
+async def _measure(res: Resources) -> None:
+    """The gauges of the queue, and its age for readiness, as long as this process works."""
+    while True:
+        with suppress(MisirError, psycopg.OperationalError):
+            await measure(res, datetime.now(UTC))
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def measure(res: Resources, now: datetime) -> None:
+    async with res.database.as_service() as tx:
+        rows = await (await tx.ask(SQL.measure_queue, now=now)).fetchall()
+    counts = {(row["kind"], row["state"]): row["n_jobs"] for row in rows}
+    ages = {kind: max((row["oldest_s"] for row in rows if row["kind"] == kind), default=0.0) for kind in ALL}
+    res.queue_age_s = max(ages.values())
+    set_queue(counts, ages)

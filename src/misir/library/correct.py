@@ -36,6 +36,7 @@ from misir.spaces.corrections import (
 from misir.spaces.rebuild import SQL as TOPICS
 from misir.spaces.rebuild import rebuild_topics
 from misir.spaces.topic import read_topic
+from misir.webhooks.outbox import EventType, emit
 
 CAPTURE = load_statements("misir.capture", "capture.sql")
 
@@ -80,6 +81,8 @@ async def patch_artifact(
             await _raise_engagement(tx, artifact, patch)
             correction_id = await _move(tx, res, artifact, patch, now) if patch.is_move else None
             row = await (await tx.ask(SQL.get_artifact, artifact_id=artifact_id)).fetchone()
+            await emit(tx, "artifact.updated", told(row or {}, cause="correction"))
+        res.wake_worker()
         return ArtifactChanged.model_validate(
             {**(row or {}), "message": "Saved.", "correction_id": correction_id}
         )
@@ -287,3 +290,11 @@ async def _set_deleted(
         tx, artifact["space_id"], kind, artifact_ids=[artifact["id"]], subspace_ids=sorted(touched)
     )
     await rebuild_topics(tx, res, touched, now)
+    event: EventType = "artifact.deleted" if is_deleted else "artifact.restored"
+    await emit(tx, event, told(artifact, cause="correction"))
+
+
+def told(artifact: dict[str, Any], *, cause: str) -> dict[str, Any]:
+    """What leaves the house of an artifact's row: where it is, never its text."""
+    shown = ("space_id", "subspace_id", "url", "title", "engagement_level")
+    return {"artifact_id": artifact["id"], "cause": cause} | {one: artifact[one] for one in shown}

@@ -39,11 +39,16 @@ order by
 limit %(limit)s offset %(offset)s;
 
 -- name: get_artifact
-select id, user_id, space_id, subspace_id, url, domain, title, content, engagement_level, content_source, word_count,
-       reading_depth, scroll_depth, dwell_time_ms, fit, raw_margin, similarity, probability, assigned_by, pinned,
-       decay_rate, embedded_fraction, duplicate_of, captured_at, created_at, updated_at
+select artifact.id, user_id, space_id, subspace_id, url, domain, title, content, engagement_level, content_source,
+       word_count, reading_depth, scroll_depth, dwell_time_ms, fit, raw_margin, similarity, probability, assigned_by, pinned,
+       decay_rate, embedded_fraction, duplicate_of, captured_at, created_at, updated_at,
+       p.id is not null as pending, p.error as pending_error
 from misir.artifact
-where id = %(artifact_id)s and user_id = %(user_id)s and deleted_at is null;
+left join lateral (
+  select w.id, w.error from misir.pending_capture w
+  where w.artifact_id = artifact.id and w.user_id = artifact.user_id order by w.error nulls last, w.id limit 1
+) p on true
+where artifact.id = %(artifact_id)s and artifact.user_id = %(user_id)s and deleted_at is null;
 
 -- name: list_signals
 select id, seq, type, magnitude, engagement_level, subspace_id, base_weight, taught_weight, updates_centroid, similarity,
@@ -78,7 +83,7 @@ from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s;
 
 -- name: load_artifact_for_update
 -- Under the space's lock: as it is now.
-select id, space_id, subspace_id, title, content, content_hash, engagement_level, url_hash,
+select id, space_id, subspace_id, url, title, content, content_hash, engagement_level, url_hash,
        deleted_at is not null as is_deleted
 from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s
 for no key update;

@@ -106,6 +106,8 @@ class ArtifactDetail(ArtifactItem):
     similarity: float | None
     probability: float | None
     embedded_fraction: float
+    pending: bool = Field(False, description="A visit waits for the embedding model, and is placed then.")
+    pending_error: str | None = Field(None, description="Why a visit that waited could not be placed.")
     effective_weight: float = Field(ge=0, description="Engagement x relevance x freshness, now.")
     markers: list[MarkerItem]
     signals: list[SignalItem]

@@ -228,13 +228,15 @@ class Database:
             )
         connect = psycopg.AsyncConnection[DictRow].connect
         try:
-            async with (
-                asyncio.timeout(ANSWER_WITHIN_S),
-                await connect(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S) as conn,
-            ):
-                await _prepare(conn)
-                await conn.execute(SQL.become_service)
-                yield Tx(conn, user_id)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                conn = await connect(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
+                try:
+                    async with conn:
+                        await _prepare(conn)
+                        await conn.execute(SQL.become_service)
+                        yield Tx(conn, user_id)
+                finally:  # psycopg's own block leaves it open when it is cancelled during the commit
+                    await conn.close()
         except TimeoutError:
             raise unavailable("The database did not answer in time: try again in a moment.") from None
 

@@ -11,7 +11,7 @@ import atexit
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -26,8 +26,9 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TENTHS: Final = tuple(n / 10 for n in range(1, 11))
 STORAGES: Final = ("memory", "redis", "fallback")
+JOB_STATES: Final = ("waiting", "due", "running", "failed", "cancelled")
 
-CaptureResult = Literal["new", "known", "repeated", "refused"]
+CaptureResult = Literal["new", "known", "repeated", "pending", "refused"]
 
 
 class _Families:
@@ -80,6 +81,15 @@ class Metrics:
         self.limits = make.counter("limit_decisions", "Rate-limit decisions.", "decision", "policy")
         self.storage = make.gauge("limiter_storage_workers", "Workers that count limits there.", "storage")
         self.pool = make.gauge("db_pool_connections", "Database pool, all workers together.", "state")
+        self.jobs = make.gauge("jobs", "Jobs by kind and state.", "kind", "state", over_workers="livemax")
+        self.job_age = make.gauge(
+            "job_oldest_age_seconds",
+            "How long the oldest due job has waited.",
+            "kind",
+            over_workers="livemax",
+        )
+        self.jobs_done = make.counter("jobs_done", "Jobs by what came of them.", "kind", "result")
+        self.deliveries = make.counter("webhook_deliveries", "Tries to deliver an event.", "result")
         self.workers = make.gauge("workers", "Live worker processes.")
         self.memory = make.gauge("resident_memory_bytes", "Resident memory of all workers.")
         self.cpu = make.counter("cpu_seconds", "CPU time of all workers.")
@@ -227,6 +237,26 @@ def set_limiter_storage(state: str) -> None:
     for metrics in _running:
         for storage in STORAGES:
             metrics.storage.labels(storage).set(storage == state)
+
+
+def count_job(kind: str, result: Literal["done", "failed"]) -> None:
+    for metrics in _running:
+        metrics.jobs_done.labels(kind, result).inc()
+
+
+def count_deliveries(results: Iterable[Literal["delivered", "failed", "given up"]]) -> None:
+    for metrics in _running:
+        for result in results:
+            metrics.deliveries.labels(result).inc()
+
+
+def set_queue(counts: Mapping[tuple[str, str], int], ages: Mapping[str, float]) -> None:
+    """Jobs by (kind, state), and the seconds that the oldest due one of each kind has waited."""
+    for metrics in _running:
+        for kind, age_s in ages.items():
+            metrics.job_age.labels(kind).set(age_s)
+            for state in JOB_STATES:
+                metrics.jobs.labels(kind, state).set(counts.get((kind, state), 0))
 
 
 # ---- reading -------------------------------------------------------------------------------------

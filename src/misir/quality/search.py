@@ -126,7 +126,7 @@ def embed_answers(one: QuestionSet, cache: Path, embedder: Embedder) -> Vector:
 async def _capture_all(res: Resources, pages: Pages) -> tuple[int, list[int]]:
     """The space, and the artifacts' ids in the pages' order; by the pipeline, with the vectors we know."""
     me, now = res.settings.mock_user_id, datetime.now(UTC)
-    space_id = await create_space(res, me, NewSpace.model_validate({"name": pages.name}), now)
+    space_id = (await create_space(res, me, NewSpace.model_validate({"name": pages.name}), now)).id
     ids = []
     for i, (title, text) in enumerate(zip(pages.titles, pages.texts, strict=True)):
         sent = {

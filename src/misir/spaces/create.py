@@ -16,8 +16,11 @@ from misir.orient.centroid import seed
 from misir.orient.vectors import Vector
 from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
+from misir.receipt import NO_RECEIPT, Receipt
 from misir.resources import Resources
-from misir.spaces.schemas import NewSpace, NewSubspace
+from misir.spaces.schemas import NewSpace, NewSubspace, Space
+from misir.spaces.views import read_space
+from misir.webhooks.outbox import emit
 
 SQL = load_statements("misir.spaces", "spaces.sql")
 
@@ -68,22 +71,29 @@ def markers_of(subspace: NewSubspace) -> tuple[list[str], str]:
     return (labels, "user_defined") if labels else ([subspace.name], "suggested")
 
 
-async def create_space(res: Resources, user_id: uuid.UUID, new: NewSpace, now: datetime) -> int:
-    """The new space's id.
+async def create_space(
+    res: Resources, user_id: uuid.UUID, new: NewSpace, now: datetime, receipt: Receipt = NO_RECEIPT
+) -> Space:
+    """The new space, as it is listed.
 
         embed every marker and the intention    one batch, no connection held
-        ONE transaction: space, topics with their seeds, markers, links, the log's first entries
+        ONE transaction: space, topics with their seeds, markers, links, the log's first entries; who listens
+        is told, the answer kept
 
     Raises MisirError 503 without a model or a database.
     """
     phrases = [label for subspace in new.subspaces for label in markers_of(subspace)[0]]
     vectors = await embed_phrases(res, [*phrases, *([new.intention] if new.intention else [])])
     async with res.database.as_user(user_id) as tx:
+        await receipt.open(tx)
         space_id = await _insert_space(tx, res, new, vectors)
         if new.subspaces:
             topic_ids = await insert_topics(tx, res, space_id, new.subspaces, vectors, now=now)
             await _log_seeds(tx, space_id, topic_ids, new.subspaces)
-    return space_id
+        space = await read_space(tx, space_id, now)
+        await emit(tx, "space.created", {"space_id": space_id, "name": new.name})
+        await receipt.close(tx, 201, space)
+    return space
 
 
 async def embed_phrases(res: Resources, phrases: Iterable[str]) -> PhraseVectors:

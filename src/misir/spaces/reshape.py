@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from psycopg.types.json import Jsonb
@@ -20,11 +20,22 @@ from misir.resources import Resources
 from misir.spaces.corrections import Logged, Move, correct, lock_spaces
 from misir.spaces.rebuild import SQL as TOPICS
 from misir.spaces.schemas import Reshaped
+from misir.webhooks.outbox import emit
 
 SQL = load_statements("misir.spaces", "reshape.sql")
 
 MAX_SPLIT = 20_000
 """Members that are told apart by meaning in one request; a larger topic is split by naming who leaves."""
+
+TOLD: Final = {
+    "born": "",
+    "drifted": "",
+    "merged": "into",
+    "split": "from",
+    "dormant": "",
+    "returned": "",
+}
+"""Events that leave the house, and, where both topics concerned have one, whose of the two leaves."""
 
 Row = dict[str, Any]
 
@@ -204,6 +215,9 @@ async def note(
         numbers=Jsonb(numbers),
         occurred_at=at,
     )
+    if kind in TOLD and topic_id == cause.get(TOLD[kind], topic_id):
+        told = {"subspace_id": topic_id, "space_id": space_id, "cause": cause, "numbers": numbers}
+        await emit(tx, f"subspace.{kind}", told)  # type: ignore[arg-type]
 
 
 def _reshaped(logged: Logged, topic_id: int, moves: Sequence[Move], message: str) -> Reshaped:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import Moment, PathId
 from misir.gate import gated_router
+from misir.idempotency import Once
 from misir.spaces import views
 from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace, Space, SpaceList, Subspace
@@ -34,12 +35,13 @@ async def list_spaces(
     )
 
 
-@router.post("/spaces", status_code=201, responses=problems(413))
-async def post_space(me: Me, res: Res, now: Now, body: NewSpace) -> Space:
+@router.post("/spaces", status_code=201, response_model=Space, responses=problems(409, 413))
+async def post_space(me: Me, res: Res, now: Now, body: NewSpace, once: Once) -> Space | Response:
     """Declare a space with its topics and their markers: one transaction, one embedding call."""
     require_same_user(res, me, body.user_id)
-    space_id = await create_space(res, me, body, now)
-    return await views.get_space(res.database, me, space_id, now)
+    async with once.turn():
+        space = await create_space(res, me, body, now, once)
+    return once.kept or space
 
 
 @router.get("/spaces/{space_id}", responses=problems(404))

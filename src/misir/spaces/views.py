@@ -10,7 +10,7 @@ from misir.errors import not_found
 from misir.orient.confidence import has_enough_data
 from misir.orient.config import EngineConfig
 from misir.paging import CAP, decode_cursor, encode_cursor
-from misir.plumbing.db import Database
+from misir.plumbing.db import Database, Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.spaces.schemas import Correction, CorrectionList, Space, SpaceList, Subspace
 
@@ -42,11 +42,16 @@ async def list_spaces(
 
 
 async def get_space(database: Database, user_id: uuid.UUID, space_id: int, now: datetime) -> Space:
+    async with database.as_user(user_id) as tx:
+        return await read_space(tx, space_id, now)
+
+
+async def read_space(tx: Tx, space_id: int, now: datetime) -> Space:
+    """As it is listed. 404 unknown space."""
     wanted = {"now": now, "archived": False, "space_id": space_id, "after_id": 0, "limit": 1}
     wanted["min_artifacts"] = EngineConfig().min_artifacts
-    async with database.as_user(user_id) as tx:
-        rows = await tx.ask(SQL.list_spaces, wanted, updated_since=None)
-        row = await rows.fetchone()
+    rows = await tx.ask(SQL.list_spaces, wanted, updated_since=None)
+    row = await rows.fetchone()
     if row is None:
         raise not_found("The space")
     return Space(**row)

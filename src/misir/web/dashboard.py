@@ -111,6 +111,10 @@ def read_dashboard(families: Iterable[Metric], version: str) -> dict[str, Any]:
         },
         "auth_refusals": {key[0]: int(n) for key, n in figures.by("auth_refusals_total", "reason").items()},
         "limiter": limiter(figures),
+        "jobs": jobs(figures),
+        "webhook_deliveries": {
+            key[0]: int(n) for key, n in figures.by("webhook_deliveries_total", "result").items()
+        },
         "database_pool": {key[0]: int(n) for key, n in figures.by("db_pool_connections", "state").items()},
     }
     read["shown"] = show(read)
@@ -172,6 +176,17 @@ def limiter(figures: Figures) -> dict[str, Any]:
     return {"decisions": dict(decisions), "storage_by_workers": storage}
 
 
+def jobs(figures: Figures) -> dict[str, Any]:
+    """By kind: how many in each state, and the seconds the oldest due one has waited."""
+    found: dict[str, Any] = {
+        kind: {"oldest_s": round(age_s, 1)}
+        for (kind,), age_s in figures.by("job_oldest_age_seconds", "kind").items()
+    }
+    for (kind, state), n in figures.by("jobs", "kind", "state").items():
+        found.setdefault(kind, {"oldest_s": 0.0})[state] = int(n)
+    return found
+
+
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
@@ -181,7 +196,10 @@ def _ms(seconds: float | None) -> float | None:
 
 def show(read: dict[str, Any]) -> dict[str, Any]:
     """Words and numbers ready to be put in place, so that the page's script formats nothing itself."""
-    return {"cards": _cards(read), "tables": [_routes(read), _searches(read), _limits(read), *_lists(read)]}
+    return {
+        "cards": _cards(read),
+        "tables": [_routes(read), _searches(read), _jobs(read), _limits(read), *_lists(read)],
+    }
 
 
 def _cards(read: dict[str, Any]) -> list[dict[str, str]]:
@@ -225,6 +243,16 @@ def _searches(read: dict[str, Any]) -> dict[str, Any]:
     return _table("search", "Searches by mode", ["Mode", *TIMES], rows)
 
 
+def _jobs(read: dict[str, Any]) -> dict[str, Any]:
+    states = ("waiting", "due", "running", "failed", "cancelled")
+    rows = [
+        [kind, *(_n(one.get(state, 0)) for state in states), _span(one["oldest_s"])]
+        for kind, one in read["jobs"].items()
+    ]
+    columns = ["Kind", *(state.capitalize() for state in states), "Oldest due for"]
+    return _table("jobs", "Jobs", columns, rows)
+
+
 def _limits(read: dict[str, Any]) -> dict[str, Any]:
     rows = [
         [policy, _n(one.get("admitted", 0)), _n(one.get("refused", 0))]
@@ -237,6 +265,7 @@ def _lists(read: dict[str, Any]) -> list[dict[str, Any]]:
     lists = {
         ("captures", "Captures", "Result"): read["captures"],
         ("refusals", "Refused tokens", "Kind"): read["auth_refusals"],
+        ("deliveries", "Webhook deliveries", "Result"): read["webhook_deliveries"],
         ("storage", "Where limits are counted", "Storage, by workers"): read["limiter"]["storage_by_workers"],
     }
     return [

@@ -13,6 +13,9 @@ from misir.resources import Resources
 router = APIRouter(tags=["system"])
 
 CODENAME = "shiro.exe"
+OVERDUE_S = 300.0
+"""A due job that has waited for longer means that nobody does it, or too few do."""
+
 ALGORITHMS = ["OSCL", "WESA", "SDD", "ISS"]
 
 
@@ -30,6 +33,7 @@ class Readiness(BaseModel):
     database: Dependency
     migrations: Dependency
     embedding_model: Dependency
+    queue: Dependency = Field(description="degraded: work has waited for minutes; that is still ready.")
     redis: Dependency = Field(description="degraded: limits are counted per worker; that is still ready.")
 
 
@@ -54,12 +58,24 @@ async def get_ready(res: Res, response: Response) -> Readiness:
         database=_dependency(None if is_up else reason),
         migrations=_dependency(None if is_migrated else reason),
         embedding_model=_dependency(model),
+        queue=_queue(res),
         redis=_redis(res),
     )
 
 
 def _dependency(problem: str | None) -> Dependency:
     return Dependency(status="ok" if problem is None else "unavailable", detail=problem)
+
+
+def _queue(res: Resources) -> Dependency:
+    """As this process's own worker last saw it."""
+    if res.queue_age_s is None:
+        return Dependency(status="not used", detail="This process does no jobs.")
+    if res.queue_age_s < OVERDUE_S:
+        return Dependency(status="ok")
+    return Dependency(
+        status="degraded", detail=f"The oldest due job has waited for {res.queue_age_s / 60:.0f} minutes."
+    )
 
 
 def _redis(res: Resources) -> Dependency:
