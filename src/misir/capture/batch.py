@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from misir.capture.page import Known, Page, Reading, complete_page, merged_text, read_page
 from misir.capture.pipeline import capture_page, embedded, find_known, read_without_model
 from misir.capture.schemas import BatchAnswer, BatchFailure, BatchItem, Captured, CaptureRequest
-from misir.capture.write import TextChanged, take_in
+from misir.capture.tell import tell
+from misir.capture.write import Taken, TextChanged, take_in
 from misir.deps import require_same_user
 from misir.errors import MisirError
 from misir.plumbing.db import Tx
@@ -166,13 +167,17 @@ async def _take_all_in(batch: Batch, items: Sequence[_Ready]) -> None:
         chunk, waiting = waiting[:CHUNK], waiting[CHUNK:]
         space_id = chunk[0].page.request.space_id
         async with batch.res.turns.of(space_id), batch.res.database.as_user(batch.user_id) as tx:
-            n_taken = await _take_chunk_in(batch, tx, chunk)
+            taken = list[tuple[Page, Taken]]()
+            n_taken = await _take_chunk_in(batch, tx, chunk, taken)
+            await tell(tx, taken)
         if n_taken < len(chunk):
             await _take_alone(batch, chunk[n_taken])
             waiting = [*chunk[n_taken + 1 :], *waiting]
 
 
-async def _take_chunk_in(batch: Batch, tx: Tx, chunk: Sequence[_Ready]) -> int:
+async def _take_chunk_in(
+    batch: Batch, tx: Tx, chunk: Sequence[_Ready], all_taken: list[tuple[Page, Taken]]
+) -> int:
     """How many of the chunk are settled: all, or those before one that must be read again."""
     for n_settled, item in enumerate(chunk):
         try:
@@ -184,6 +189,7 @@ async def _take_chunk_in(batch: Batch, tx: Tx, chunk: Sequence[_Ready]) -> int:
             batch.fail(item.index, item.page.request.url, refusal.status, refusal.detail)
             continue
         count_capture(taken.result, taken.captured.fit)
+        all_taken.append((item.page, taken))
         batch.succeed(item.index, taken.captured)
     return len(chunk)
 
