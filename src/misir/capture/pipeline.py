@@ -11,7 +11,7 @@ import numpy as np
 from misir.capture.page import Known, Page, Reading, complete_page, hash_content, merged_text, read_page
 from misir.capture.schemas import Captured, CaptureRequest
 from misir.capture.write import SQL, TextChanged, require_open, take_in
-from misir.embed.embedder import Embedding
+from misir.embed.text import Embedding
 from misir.errors import invalid, unavailable
 from misir.orient.reading import ContentSource
 from misir.orient.simhash import bands

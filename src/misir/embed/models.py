@@ -13,6 +13,7 @@ each with an optional `@256` that asks for a smaller output the model was traine
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -130,9 +131,15 @@ def resolve_model(settings: Settings) -> ModelSpec:
     return _sized(spec, dimension)
 
 
-def model_unavailable(detail: str) -> MisirError:
+def model_unavailable(detail: str, retry_after_s: int = 5) -> MisirError:
     """503: the model cannot compute right now. `detail` names it and says what to do."""
-    return MisirError(503, "model-unavailable", detail, headers={"Retry-After": "5"})
+    return MisirError(503, "model-unavailable", detail, headers={"Retry-After": str(retry_after_s)})
+
+
+def model_busy(detail: str, wait_s: float) -> MisirError:
+    """503: the model is there, and more waits for it than it can do in time. `wait_s` is the estimate."""
+    retry_after = str(max(1, min(60, math.ceil(wait_s))))
+    return MisirError(503, "model-busy", detail, headers={"Retry-After": retry_after})
 
 
 def canonical_name(name: str) -> str:
