@@ -9,11 +9,10 @@ Nothing waits for a timer while a worker is idle: what is computed together is w
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
@@ -89,7 +88,10 @@ class Batcher:
         """
         texts = {key: self._text(key, text, task, max_windows) for key, text in wanted.items()}
         future: Future[dict[bytes, Embedding]] = Future()
-        call = Call(future, task == "query", sum(one.tokens for one in texts.values()), math.inf)
+        is_urgent = task == "query"
+        wait_s = min(self._wait_s, QUERY_WAIT_S) if is_urgent else self._wait_s
+        tokens = sum(one.tokens for one in texts.values())
+        call = Call(future, is_urgent, tokens, wait_s, self._clock() + wait_s)
         with self._lock:
             self._admit(call, sum(len(text) for text in wanted.values()))
             joined = self._waiting.add(call, texts)
@@ -121,12 +123,10 @@ class Batcher:
         """Refuses what would wait too long, by tokens before it ÷ measured tokens a second."""
         rate = self._rate * self._n_threads
         wait_s = self._waiting.tokens_before(call.tokens, is_urgent=call.is_urgent) / rate
-        limit_s = min(self._wait_s, QUERY_WAIT_S) if call.is_urgent else self._wait_s
         is_full = self._waiting.calls and self._waiting.chars + chars > MAX_CHARS
-        if self._is_closed or is_full or wait_s > limit_s:
+        if self._is_closed or is_full or wait_s > call.wait_s:
             self._counts.count_dropped("refused")
             raise _too_busy(self._waiting.tokens / rate)
-        call.give_up_at = self._clock() + limit_s + call.tokens / rate
 
     def _notice_cancelled(self, call: Call, future: Future[dict[bytes, Embedding]]) -> None:
         if future.cancelled():
@@ -146,12 +146,19 @@ class Batcher:
                 if step is None:
                     break
                 self._n_busy += 1
+                self._note_turn(step)
                 steps.append(step)
             for one in steps:
                 self._threads.submit(self._do, one)
         for call in late:
             self._counts.count_dropped("deadline")
             _fail(call, _too_busy(self._waiting.tokens / (self._rate * self._n_threads)))
+
+    def _note_turn(self, step: Read | Run) -> None:
+        """Begins anew to count how long those have waited that this step is for."""
+        now = self._clock()
+        for call in _callers(step):
+            call.give_up_at = now + call.wait_s
 
     def _drop_late(self) -> list[Call]:
         now = self._clock()
@@ -202,14 +209,14 @@ class Batcher:
 
     def _settle(self, step: Read | Run, error: BaseException | None) -> None:
         """The worker is free again. A step that failed fails every call that wanted something of it."""
-        texts = step.texts if isinstance(step, Read) else [window.text for window in step.windows]
         failed = list[Call]()
         with self._lock:
             self._n_busy -= 1
+            self._note_turn(step)
             if isinstance(step, Read):
                 self._waiting.have_read(step)
             if error is not None:
-                failed = _callers(texts)
+                failed = _callers(step)
                 for call in failed:
                     self._waiting.drop(call)
                 self._counts.set_queue_tokens(self._waiting.tokens)
@@ -218,7 +225,8 @@ class Batcher:
         self._pump()
 
 
-def _callers(texts: Iterable[Text]) -> list[Call]:
+def _callers(step: Read | Run) -> list[Call]:
+    texts = step.texts if isinstance(step, Read) else [window.text for window in step.windows]
     return list(dict.fromkeys(call for text in texts for call in text.calls))
 
 

@@ -153,9 +153,9 @@ class Server:
                 self._leave_in(LINGER_S)
 
     async def _answer(self, writer: asyncio.StreamWriter, call: int, body: bytes) -> None:
-        texts, task, max_windows = unpack_texts(body)
         answer = None
         try:
+            texts, task, max_windows = unpack_texts(body)
             made = await self._embedder.embed_texts_batch(texts, task, max_windows=max_windows)
             answer = pack(Kind.VECTORS, call, pack_embeddings(made))
         except MisirError as error:
@@ -181,6 +181,13 @@ def _forget(calls: dict[int, asyncio.Task[None]], call: int, _: asyncio.Task[Non
     del calls[call]
 
 
+def _listen(listener: socket.socket, path: Path) -> None:
+    mask = os.umask(0o177)
+    listener.bind(str(path))
+    os.umask(mask)
+    listener.listen(128)
+
+
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="python -m misir.embed.process")
     parser.add_argument("data_dir", type=Path)
@@ -196,8 +203,9 @@ def _main() -> int:
         return 0
     with closing(holding), socket.socket(socket.AF_UNIX) as listener:
         path.unlink(missing_ok=True)
-        listener.bind(str(path))
-        listener.listen(128)
+        _listen(listener, path)
+        if not arguments.owned and os.fork():
+            os._exit(0)  # it listens; and whoever launched it need not reap it
         asyncio.run(Server(embedder, tally, is_owned=arguments.owned).run(listener))
         with suppress(FileNotFoundError):
             path.unlink()

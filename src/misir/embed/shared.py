@@ -11,8 +11,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -42,7 +40,6 @@ SILENT_S = 10.0
 """The process says something each second; silent for so long, it is stuck, and its callers are let go."""
 
 LOAD_WITHIN_S = 20.0
-LAUNCH_WITHIN_S = 10.0
 ASK_AGAIN_S = 0.25
 
 NOT_THERE = "The embedder process is not there: it is being started."
@@ -216,39 +213,35 @@ class Launcher:
         self._settings = settings
         self._root = settings.data_dir
         self._path = address(self._root, resolve_model(settings))
-        self._child: subprocess.Popen[bytes] | None = None
-        self._lock = threading.Lock()
 
     def __call__(self) -> None:
         """Returns when it listens, or when somebody else is at it."""
         make_directory(self._root)
-        with self._lock:
-            holding = lock(self._path.with_suffix(".spawn.lock"))
-            if holding is None:
-                return
-            with holding:
-                if not is_listening(self._path):
-                    self._launch()
+        holding = lock(self._path.with_suffix(".spawn.lock"))
+        if holding is None:
+            return
+        with holding:
+            if not is_listening(self._path):
+                self._launch()
 
     def _launch(self) -> None:
         with open_log(self._root / "embedder.log") as output:
-            self._child = subprocess.Popen(  # noqa: S603
+            subprocess.run(  # noqa: S603
                 [sys.executable, "-m", "misir.embed.process", str(self._root)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
                 env=environment(self._settings),
+                check=False,  # what went wrong is in its log, and we ask again
             )
-        deadline = time.monotonic() + LAUNCH_WITHIN_S
-        while time.monotonic() < deadline and self._child.poll() is None and not is_listening(self._path):
-            time.sleep(0.02)
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """Ours, with the settings as we read them: they may come from a file, or from a caller."""
     given = {name: getattr(settings, name) for name in PASSED_ON}
-    return {**os.environ, **{name: str(value) for name, value in given.items() if value is not None}}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # our runs share the cores already
+    return {**threads, **os.environ, **{name: str(v) for name, v in given.items() if v is not None}}
 
 
 def is_listening(path: Path) -> bool:

@@ -47,11 +47,15 @@ class State(Enum):
 
 @dataclass(eq=False)
 class Call:
-    """One request: `n_open` of its texts, of `tokens` in all, are not done; it waits until `give_up_at`."""
+    """One request: `n_open` of its texts, of `tokens` in all, are not done.
+
+    It gives up after `wait_s` without a step taken for it, which is at `give_up_at`.
+    """
 
     future: Future[dict[bytes, Embedding]]
     is_urgent: bool
     tokens: int
+    wait_s: float
     give_up_at: float
     texts: list[Text] = field(default_factory=list)
     unread: deque[Text] = field(default_factory=deque)
