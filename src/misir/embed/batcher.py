@@ -134,8 +134,8 @@ class Batcher:
                 self._waiting.drop(call)
             self._counts.count_dropped("caller gone")
 
-    def _pump(self) -> None:
-        """Gives every idle worker a step, if there is one for it."""
+    def _pump(self, *, keeps_first: bool = False) -> Read | Run | None:
+        """Gives every idle worker a step, if there is one for it; the first one to the caller, if it wants."""
         steps = list[Read | Run]()
         with self._lock:
             late = self._drop_late()
@@ -148,11 +148,13 @@ class Batcher:
                 self._n_busy += 1
                 self._note_turn(step)
                 steps.append(step)
+            own = steps.pop(0) if keeps_first and steps else None
             for one in steps:
-                self._threads.submit(self._do, one)
+                self._threads.submit(self._work, one)
         for call in late:
             self._counts.count_dropped("deadline")
             _fail(call, _too_busy(self._waiting.tokens / (self._rate * self._n_threads)))
+        return own
 
     def _note_turn(self, step: Read | Run) -> None:
         """Begins anew to count how long those have waited that this step is for."""
@@ -169,14 +171,16 @@ class Batcher:
 
     # ---- on a worker thread ----
 
-    def _do(self, step: Read | Run) -> None:
-        try:
-            if isinstance(step, Read):
-                self._read(step.texts)
-            else:
-                self._run(step)
-        finally:
-            self._settle(step, sys.exception())
+    def _work(self, step: Read | Run | None) -> None:
+        """This step and those after it: a query that was read is run without another thread waking up."""
+        while step is not None:
+            try:
+                if isinstance(step, Read):
+                    self._read(step.texts)
+                else:
+                    self._run(step)
+            finally:
+                step = self._settle(step, sys.exception())
 
     def _read(self, texts: Sequence[Text]) -> None:
         backend = self._backend.ready()
@@ -207,8 +211,10 @@ class Batcher:
         for call in done:
             _succeed(call)
 
-    def _settle(self, step: Read | Run, error: BaseException | None) -> None:
-        """The worker is free again. A step that failed fails every call that wanted something of it."""
+    def _settle(self, step: Read | Run, error: BaseException | None) -> Read | Run | None:
+        """The worker is free again, for the step that is returned. A step that failed fails every call that
+        wanted something of it, and ends the worker's round.
+        """
         failed = list[Call]()
         with self._lock:
             self._n_busy -= 1
@@ -222,7 +228,7 @@ class Batcher:
                 self._counts.set_queue_tokens(self._waiting.tokens)
         for call in failed:
             _fail(call, error)
-        self._pump()
+        return self._pump(keeps_first=error is None)
 
 
 def _callers(step: Read | Run) -> list[Call]:

