@@ -135,7 +135,7 @@ class Batcher:
             self._counts.count_dropped("caller gone")
 
     def _pump(self, *, keeps_first: bool = False) -> Read | Run | None:
-        """Gives every idle worker a step, if there is one for it; the first one to the caller, if it wants."""
+        """Gives every idle worker a step, if there is one; the first to the caller, if it wants."""
         steps = list[Read | Run]()
         with self._lock:
             late = self._drop_late()
@@ -172,7 +172,7 @@ class Batcher:
     # ---- on a worker thread ----
 
     def _work(self, step: Read | Run | None) -> None:
-        """This step and those after it: a query that was read is run without another thread waking up."""
+        """The step and those after it: a query that was read is run without waking another thread."""
         while step is not None:
             try:
                 if isinstance(step, Read):

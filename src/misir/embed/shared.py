@@ -44,6 +44,9 @@ ASK_AGAIN_S = 0.25
 
 NOT_THERE = "The embedder process is not there: it is being started."
 
+PROTOCOL = 1
+"""Of wire.py: workers of two versions, as during an upgrade, talk to two processes."""
+
 PASSED_ON = (
     "EMBEDDING_MODEL",
     "EMBEDDING_API_KEY",
@@ -59,7 +62,7 @@ log = logging.getLogger("misir.embedder")
 
 def address(root: Path, spec: ModelSpec) -> Path:
     """The process's socket: one for each model, so that workers of two settings never share vectors."""
-    name = f"embedder-{hashlib.sha256(spec.fingerprint.encode()).hexdigest()[:8]}.sock"
+    name = f"embedder-{hashlib.sha256(f'{PROTOCOL} {spec.fingerprint}'.encode()).hexdigest()[:8]}.sock"
     path = root.expanduser().absolute() / name
     return path if fits_socket(path) else short_directory(root) / name
 
