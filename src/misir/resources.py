@@ -7,10 +7,12 @@ import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from misir.embed.calibration import Calibration
 from misir.embed.embedder import Embedder, build_embedder
+from misir.embed.shared import Launcher, is_shared, shared_embedder
 from misir.errors import MisirError
 from misir.orient.config import EngineConfig
 from misir.plumbing.auth import Verifier
@@ -41,7 +43,7 @@ class Resources:
     key_turns: Turns = field(default_factory=Turns)
     queue_age_s: float | None = None
     _seal: Seal | None = None
-    _loading: asyncio.Task[None] = field(init=False)
+    _loading: asyncio.Task[None] | None = None
     _keeping: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
@@ -101,9 +103,21 @@ class Resources:
             return self.settings.DATABASE_SERVICE_URL
         return None if self.attachment is None else self.attachment.service_url
 
-    async def start(self) -> None:
+    def ask_for_embedder(self) -> None:
+        """Have the process started that embeds for all workers: by the supervisor, where there is one."""
+        if self.settings.DATABASE_URL:
+            self.launcher()
+        elif self.attachment is not None:
+            self.attachment.ask_for_embedder()
+
+    @cached_property
+    def launcher(self) -> Launcher:
+        return Launcher(self.settings)
+
+    async def start(self, *, with_model: bool = True) -> None:
         """Open the database and load the model, side by side; neither being there is not an error here."""
-        self._loading = asyncio.create_task(self._load_model(), name="load model")
+        if with_model:
+            self._loading = asyncio.create_task(self._load_model(), name="load model")
         if self.limiter is not None:
             await self.limiter.open()
         await self.database.start()
@@ -115,7 +129,8 @@ class Resources:
             log.warning("%s", error.detail)
 
     async def close(self) -> None:
-        await self._loading
+        if self._loading is not None:
+            await self._loading
         await self.database.close()
         await self.embedder.aclose()
         await self.verifier.aclose()
@@ -143,8 +158,11 @@ def read_stored(stored: Mapping[str, Any], shipped: Calibration) -> tuple[Engine
 
 def build_resources(settings: Settings, *, embedder: Embedder | None = None) -> Resources:
     """Opens nothing: `start` does."""
+    if embedder is None and is_shared(settings):
+        embedder = shared_embedder(settings, lambda: res.ask_for_embedder())  # noqa: PLW0108 - `res` comes later
     verifier = build_verifier(settings)
-    return Resources(settings, embedder or build_embedder(settings), verifier, build_limiter(settings))
+    res = Resources(settings, embedder or build_embedder(settings), verifier, build_limiter(settings))
+    return res
 
 
 def build_limiter(settings: Settings) -> Limiter | None:

@@ -122,7 +122,7 @@ def attached(settings: Settings) -> Iterator[Attachment | None]:
 async def check_database(settings: Settings) -> None:
     """Raise what no waiting will cure. A server of somebody else's may still come up: that is no reason."""
     try:
-        async with opened(settings):
+        async with opened(settings, with_model=False):
             pass
     except MisirError as problem:
         if not settings.DATABASE_URL or problem.slug == "model-mismatch":
@@ -130,12 +130,12 @@ async def check_database(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Resources]:
+async def opened(settings: Settings, *, with_model: bool = True) -> AsyncIterator[Resources]:
     """Misir in this process, as a server's worker holds it. Raises MisirError where it would answer 503."""
     logging.disable(logging.CRITICAL)  # what the log would say of the start, the sentence says
     try:
         res = build_resources(settings)
-        await res.start()
+        await res.start(with_model=with_model)
     finally:
         logging.disable(logging.NOTSET)
     try:

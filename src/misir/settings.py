@@ -104,6 +104,18 @@ class Settings(BaseSettings):
     EMBEDDING_API_KEY: str | None = Field(
         None, description="Bearer key of that embedding server, if it wants one."
     )
+    EMBEDDING_BUILD: Literal["standard", "fast"] = Field(
+        "standard", description="fast: all-MiniLM-L6-v2 made twice as fast at the first start; other vectors."
+    )
+    EMBEDDER: Literal["auto", "in-process", "shared"] = Field(
+        "auto", description="Who holds the model: this process, or one process for all; auto: by workers."
+    )
+    EMBEDDING_THREADS: int | None = Field(
+        None, ge=1, le=64, description="Texts computed at a time; unset: one for each core, 2 to 8."
+    )
+    EMBEDDING_WAIT_S: float = Field(
+        30.0, gt=0, le=600, description="Seconds a text may wait for others before it is refused with 503."
+    )
     DATABASE_URL: str | None = Field(
         None, description="PostgreSQL of the app's plain login role; unset: the embedded server."
     )

@@ -44,7 +44,7 @@ class Clock:
 
 def test_equal_texts_are_embedded_once_in_a_batch_and_once_over_time() -> None:
     backend = CountingBackend()
-    embedder = Embedder(MINILM, lambda: backend)
+    embedder = Embedder(MINILM, lambda: backend, threads=1)
     first = embedder.embed_texts(["a", "b", "a"])
     second = embedder.embed_texts(["b", "c"])
     assert backend.texts == ["a", "b", "c"]

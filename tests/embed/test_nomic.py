@@ -56,7 +56,7 @@ def test_prefix_mean_layer_norm_truncation_and_norm(
 def test_graph_and_reference_agree_on_a_padded_batch(
     make_settings: Callable[..., Settings], tiny: TinyNomic, nomic_tiny: ModuleType
 ) -> None:
-    backend = open_backend(resolve_model(make_settings(tiny.directory)))
+    backend = open_backend(resolve_model(make_settings(tiny.directory)), make_settings(tiny.directory))
     texts = ["tea", TEXT, "river bank loan money rate"]
     windows = [backend.split(text, "", 8)[0][0] for text in texts]
     pooled = backend.run(windows)
@@ -124,11 +124,11 @@ def test_a_model_that_is_not_here_says_so_and_one_that_came_asks_for_a_restart(
     spec = resolve_model(make_settings(NAME))
     assert spec == NOMIC
     with pytest.raises(MisirError, match=r"not on this machine.*hf download nomic-ai") as caught:
-        open_backend(spec)
+        open_backend(spec, make_settings("any"))
     assert (caught.value.status, caught.value.slug) == (503, "model-unavailable")
     request.getfixturevalue("hub")
     with pytest.raises(MisirError, match="restart Misir to use it"):
-        open_backend(spec)
+        open_backend(spec, make_settings("any"))
 
 
 def test_a_size_it_was_not_trained_for_is_refused(make_embedder: Callable[..., Embedder]) -> None:

@@ -53,7 +53,10 @@ def test_batches_of_32_in_any_order_come_back_in_ours(
     embedder = make_embedder(f"{server.url}#nomic-embed-text")
     texts = [f"text {'x' * (i * 7 % 50)} {i}" for i in range(70)]
     embeddings = embedder.embed_texts(texts)
-    assert [len(body["input"]) for body in server.bodies] == [1, 32, 32, 6]
+    sizes = [len(body["input"]) for body in server.bodies]
+    assert sum(sizes) == 71  # one of them asks whether the server is the right one
+    assert max(sizes) <= 32
+    assert len(sizes) <= 6  # four requests at a time share what there is
     for text, embedding in zip(texts, embeddings, strict=True):
         expected = layer_normed(server.vector("search_document: " + text), 768)
         np.testing.assert_allclose(embedding.vector, expected, atol=1.3e-4)
@@ -66,7 +69,7 @@ def test_windows_go_by_characters(
     embedder = make_embedder(f"{server.url}#some-encoder@768")
     (embedding,) = embedder.embed_texts(["abcdef " * 4000], max_windows=2)
     size = 512 * 3
-    assert [len(text) for text in server.bodies[-1]["input"]] == [size, size]
+    assert [len(text) for body in server.bodies[1:] for text in body["input"]] == [size, size]
     assert embedding.fraction == pytest.approx(2 * size / 28000)
 
 

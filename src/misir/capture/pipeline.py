@@ -13,7 +13,7 @@ from misir.capture.pending import put_aside
 from misir.capture.schemas import Captured, CaptureRequest
 from misir.capture.tell import tell
 from misir.capture.write import SQL, TextChanged, require_open, take_in
-from misir.embed.embedder import Embedding
+from misir.embed.text import Embedding
 from misir.errors import MisirError, invalid, unavailable
 from misir.orient.reading import ContentSource
 from misir.orient.simhash import bands

@@ -1,75 +1,89 @@
 """The room's door: `build_embedder(settings)`, then text → unit vector.
 
-text → cache? → prefix and windows (backend.split) → runs (backend.plan, backend.run, on worker threads)
+text → cache? → in line (batcher.py) → prefix and windows (backend.split) → runs (backend.plan, backend.run)
 → layer norm, truncation, L2 → mean over windows, L2 → float16 once
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from misir.embed.backends import Backend, open_backend
+from misir.embed.batcher import Batcher, Counts
 from misir.embed.cache import LruCache, cache_key
 from misir.embed.calibration import Calibration, calibration_for
-from misir.embed.models import ModelSpec, Task, model_unavailable, resolve_model
-from misir.embed.text import MAX_WINDOWS, Vectors, finish, merge_windows
-from misir.errors import MisirError
+from misir.embed.loaded import LazyBackend
+from misir.embed.models import ModelSpec, Task, resolve_model
+from misir.embed.text import MAX_WINDOWS, Embedding
+from misir.plumbing import metrics
 from misir.plumbing.metrics import count_cache, timed_embedding
 from misir.settings import Settings
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Made = dict[bytes, Embedding]
+"""Embeddings by the keys of their texts."""
 
-RETRY_S = 5.0
-"""How long a failed load is remembered: requests in between fail at once instead of loading each."""
+WAIT_S = 30.0
+
+CHARS_AT_ONCE = 100_000
+"""More than this is hashed on a thread: the event loop has no millisecond to spare."""
+
+__all__ = ["Embedder", "Embedding", "Engine", "build_embedder"]
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """What the engine knows of a text.
+class Engine(Protocol):
+    """Who computes what the cache lacks: threads of this process, or the embedder process.
 
-    vector: (D,) float32, of length 1 (to about 5e-4), every number exactly representable in float16;
-        read-only, because equal texts share it.
-    fraction: share of the text's tokens that were read, 0..1 (of its characters behind HTTP).
+    `compute` and `compute_now` raise MisirError 503: `model-unavailable` when there is no model,
+    `model-busy` when too much waits for it.
     """
 
-    vector: NDArray[np.float32]
-    fraction: float
+    @property
+    def problem(self) -> str | None: ...
+
+    async def load(self) -> None: ...
+
+    async def compute(self, wanted: Mapping[bytes, str], task: Task, max_windows: int) -> Made: ...
+
+    def compute_now(self, wanted: Mapping[bytes, str], task: Task, max_windows: int) -> Made:
+        """The same for a caller outside any event loop."""
+
+    async def aclose(self) -> None: ...
 
 
-@dataclass
-class _Batch:
-    """Texts on their way: the windows of those not in the cache, and what is known of the others."""
+class InProcess:
+    """The model in this process, behind a queue of its own."""
 
-    keys: list[bytes]
-    known: dict[bytes, Embedding]
-    windows: list[Any] = field(default_factory=list)
-    owners: list[tuple[bytes, slice, float]] = field(default_factory=list)
-    runs: list[list[int]] = field(default_factory=list)
-    pooled: dict[int, Vectors] = field(default_factory=dict)
+    def __init__(self, backend: LazyBackend, batcher: Batcher) -> None:
+        self._backend = backend
+        self._batcher = batcher
 
-    def add(self, key: bytes, windows: list[Any], fraction: float) -> None:
-        start = len(self.windows)
-        self.windows += windows
-        self.owners.append((key, slice(start, start + len(windows)), fraction))
+    @property
+    def problem(self) -> str | None:
+        return self._backend.problem
+
+    async def load(self) -> None:
+        await asyncio.to_thread(self._backend.ready)
+
+    async def compute(self, wanted: Mapping[bytes, str], task: Task, max_windows: int) -> Made:
+        return await asyncio.wrap_future(self._batcher.submit(wanted, task, max_windows))
+
+    def compute_now(self, wanted: Mapping[bytes, str], task: Task, max_windows: int) -> Made:
+        return self._batcher.submit(wanted, task, max_windows).result()
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._batcher.close)
 
 
 class Embedder:
     """One model, loaded once, at `load()` or first use, and computing on `threads` threads of its own.
 
-    `load` opens the backend and may take seconds; it runs on a worker thread. Every method that needs
-    the model raises MisirError 503 (`model-unavailable`) when there is none, ValueError for a text
-    without a visible character.
+    `load` opens the backend and may take seconds; it runs on a worker thread. With an `engine` the model
+    is somewhere else, and `load` is not called. Every method that needs the model raises MisirError 503
+    when there is none, or no time for one more text; ValueError for a text without a visible character.
     """
 
     def __init__(
@@ -77,20 +91,22 @@ class Embedder:
         spec: ModelSpec,
         load: Callable[[], Backend[Any]],
         *,
+        engine: Engine | None = None,
         threads: int = 2,
+        wait_s: float = WAIT_S,
         cache_limit: int = 4096,
+        counts: Counts = metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.spec = spec
         self.own_calibration: Calibration | None = None
         self.cache: LruCache[Embedding] = LruCache(cache_limit)
-        self._load = load
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._backend: Backend[Any] | None = None
-        self._problem: str | None = f"The embedding model {spec.id} has not been loaded yet."
-        self._retry_at = float("-inf")
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
+        if engine is None:
+            backend = LazyBackend(spec, load, clock)
+            keep = self.cache.put
+            batcher = Batcher(spec, backend, threads=threads, wait_s=wait_s, keep=keep, counts=counts)
+            engine = InProcess(backend, batcher)
+        self._engine = engine
 
     @property
     def fingerprint(self) -> str:
@@ -108,11 +124,11 @@ class Embedder:
     @property
     def problem(self) -> str | None:
         """Why the model is not usable, in one sentence; None when it is. For readiness: costs nothing."""
-        return self._problem
+        return self._engine.problem
 
     async def load(self) -> None:
         """Load the weights now rather than at the first text."""
-        await self._on_thread(self._ready)
+        await self._engine.load()
 
     async def embed_text(self, text: str, task: Task = "document") -> Embedding:
         (embedding,) = await self.embed_texts_batch([text], task)
@@ -121,99 +137,68 @@ class Embedder:
     async def embed_texts_batch(
         self, texts: Sequence[str], task: Task = "document", *, max_windows: int = MAX_WINDOWS
     ) -> list[Embedding]:
-        """One embedding per text, in order; equal texts are computed once, runs on all threads."""
-        _require_visible(texts)
+        """One embedding per text, in order; equal texts are computed once, whoever asks for them."""
         with timed_embedding(len(texts)):
-            batch = await self._on_thread(self._prepare, texts, task, max_windows)
-            await asyncio.gather(*(self._on_thread(self._run, batch, run) for run in batch.runs))
-            return await self._on_thread(self._complete, batch)
+            if sum(map(len, texts)) < CHARS_AT_ONCE:
+                keys, known, wanted = self._look_up(texts, task, max_windows)
+            else:
+                keys, known, wanted = await asyncio.to_thread(self._look_up, texts, task, max_windows)
+            if wanted:
+                known |= self._keep(await self._engine.compute(wanted, task, max_windows))
+            return [known[key] for key in keys]
 
     def embed_texts(
         self, texts: Sequence[str], task: Task = "document", *, max_windows: int = MAX_WINDOWS
     ) -> list[Embedding]:
-        """The same on the calling thread: for the CLI and for tests, never inside the event loop."""
-        _require_visible(texts)
-        batch = self._prepare(texts, task, max_windows)
-        for run in batch.runs:
-            self._run(batch, run)
-        return self._complete(batch)
+        """The same while the caller waits: for the CLI and for tests, never inside the event loop."""
+        keys, known, wanted = self._look_up(texts, task, max_windows)
+        if wanted:
+            known |= self._keep(self._engine.compute_now(wanted, task, max_windows))
+        return [known[key] for key in keys]
 
     async def aclose(self) -> None:
-        """Finish what is running, then let the backend go."""
-        await asyncio.to_thread(self._threads.shutdown)
-        if self._backend is not None:
-            await asyncio.to_thread(self._backend.close)
+        """Finish what is running, then let the model go."""
+        await self._engine.aclose()
 
-    async def _on_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.wrap_future(self._threads.submit(function, *args, **kwargs))
-
-    def _ready(self) -> Backend[Any]:
-        """The backend; loads it under a lock, so once, and not again for 5 s after a failure."""
-        with self._lock:
-            if self._backend is None:
-                if self._problem and self._clock() < self._retry_at:
-                    raise model_unavailable(self._problem)
-                with self._noting_problems():
-                    self._backend = self._load()
-            return self._backend
-
-    @contextmanager
-    def _noting_problems(self) -> Iterator[None]:
-        """Keeps `problem` true to the last load or run."""
-        try:
-            yield
-        except MisirError as error:
-            self._problem = error.detail
-            self._retry_at = self._clock() + RETRY_S
-            raise
-        self._problem = None
-
-    def _prepare(self, texts: Sequence[str], task: Task, max_windows: int) -> _Batch:
-        backend = self._ready()
+    def _look_up(
+        self, texts: Sequence[str], task: Task, max_windows: int
+    ) -> tuple[list[bytes], dict[bytes, Embedding], dict[bytes, str]]:
+        """Every text's key, what the cache has, and what it lacks."""
+        if not all(text.strip() for text in texts):
+            raise ValueError("there is nothing to embed in an empty text")
         # The number of windows belongs to the key: a batch that reads two must not answer for eight.
         keys = [cache_key(self.fingerprint, task, str(max_windows), text) for text in texts]
         unique = dict(zip(keys, texts, strict=True))
         found = {key: self.cache.get(key) for key in unique}
-        batch = _Batch(keys, {key: hit for key, hit in found.items() if hit is not None})
-        count_cache(len(batch.known), len(unique) - len(batch.known))
-        for key, text in unique.items():
-            if key not in batch.known:
-                batch.add(key, *backend.split(text, self.spec.prefix(task), max_windows))
-        batch.runs = backend.plan(batch.windows)
-        return batch
+        known = {key: hit for key, hit in found.items() if hit is not None}
+        count_cache(len(known), len(unique) - len(known))
+        return keys, known, {key: text for key, text in unique.items() if key not in known}
 
-    def _run(self, batch: _Batch, run: list[int]) -> None:
-        backend = self._ready()
-        with self._noting_problems():
-            vectors = backend.run([batch.windows[index] for index in run])
-        batch.pooled.update(zip(run, vectors, strict=True))
-
-    def _complete(self, batch: _Batch) -> list[Embedding]:
-        for key, windows, fraction in batch.owners:
-            pooled = np.stack([batch.pooled[index] for index in range(windows.start, windows.stop)])
-            embedding = Embedding(self._to_vector(pooled), fraction)
+    def _keep(self, made: Made) -> Made:
+        for key, embedding in made.items():
             self.cache.put(key, embedding)
-            batch.known[key] = embedding
-        return [batch.known[key] for key in batch.keys]
-
-    def _to_vector(self, pooled: Vectors) -> NDArray[np.float32]:
-        spec = self.spec
-        units = finish(pooled, dimension=spec.dimension, is_layer_normed=spec.layer_norm)
-        vector = merge_windows(units)
-        vector.flags.writeable = False
-        return vector
+        return made
 
 
-def build_embedder(settings: Settings) -> Embedder:
-    """The embedder of EMBEDDING_MODEL: cheap, opens nothing.
+def build_embedder(settings: Settings, *, counts: Counts = metrics) -> Embedder:
+    """The embedder of EMBEDDING_MODEL, in this process: cheap, opens nothing.
 
     Raises MisirError as `resolve_model` does: for a setting that is wrong, or names an unknown model
     that is not on this machine.
     """
     spec = resolve_model(settings)
-    return Embedder(spec, lambda: open_backend(spec, api_key=settings.EMBEDDING_API_KEY))
+    return Embedder(
+        spec,
+        lambda: open_backend(spec, settings),
+        threads=settings.EMBEDDING_THREADS or default_threads(spec),
+        wait_s=settings.EMBEDDING_WAIT_S,
+        counts=counts,
+    )
 
 
-def _require_visible(texts: Sequence[str]) -> None:
-    if not all(text.strip() for text in texts):
-        raise ValueError("there is nothing to embed in an empty text")
+def default_threads(spec: ModelSpec) -> int:
+    """Runs at a time: one for each core, two at least, so that one is soon free; 4 requests over HTTP."""
+    if spec.provider == "http":
+        return 4
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, min(8, n_cores))

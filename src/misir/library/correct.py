@@ -12,8 +12,7 @@ import numpy as np
 from pgvector import HalfVector
 
 from misir.capture.page import count_words, hash_content
-from misir.embed.embedder import Embedding
-from misir.embed.text import document_text
+from misir.embed.text import Embedding, document_text
 from misir.errors import conflict, invalid, not_found, unavailable
 from misir.fields import stripped
 from misir.library.schemas import ArtifactChanged, ArtifactPatch

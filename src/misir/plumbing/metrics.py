@@ -76,6 +76,11 @@ class Metrics:
         self.batches = make.histogram("embedding_batch_texts", "Texts per embedding call.", buckets=SIZES)
         self.embeddings = make.histogram("embedding_duration_seconds", "Time of an embedding call.")
         self.waiting_texts = make.gauge("embedding_queue_texts", "Texts that wait for a vector, or get one.")
+        self.runs = make.histogram("embedding_run_texts", "Windows of text per run.", buckets=SIZES)
+        self.run_seconds = make.histogram("embedding_run_duration_seconds", "Time of a run.")
+        self.joined = make.counter("embedding_joined_texts", "Texts that joined the same text's computation.")
+        self.dropped = make.counter("embedding_dropped_calls", "Calls not served, by reason.", "reason")
+        self.queue_tokens = make.gauge("embedding_queue_tokens", "Tokens that wait, as estimated.")
         self.searches = make.histogram("search_duration_seconds", "Time of a search.", "mode")
         self.refusals = make.counter("auth_refusals", "Refused tokens and keys, by kind.", "reason")
         self.limits = make.counter("limit_decisions", "Rate-limit decisions.", "decision", "policy")
@@ -194,6 +199,28 @@ def timed_embedding(n_texts: int) -> Iterator[None]:
     finally:
         metrics.waiting_texts.dec(n_texts)
         metrics.embeddings.observe(time.perf_counter() - started)
+
+
+def count_run(n_windows: int, seconds: float) -> None:
+    for metrics in _running:
+        metrics.runs.observe(n_windows)
+        metrics.run_seconds.observe(seconds)
+
+
+def count_joined(n: int) -> None:
+    for metrics in _running:
+        metrics.joined.inc(n)
+
+
+def count_dropped(reason: str) -> None:
+    """`reason` is refused, deadline or caller gone."""
+    for metrics in _running:
+        metrics.dropped.labels(reason).inc()
+
+
+def set_queue_tokens(tokens: int) -> None:
+    for metrics in _running:
+        metrics.queue_tokens.set(tokens)
 
 
 def observe_search(mode: str, seconds: float) -> None:

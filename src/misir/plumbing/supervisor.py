@@ -25,9 +25,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from misir.errors import MisirError
+from misir.plumbing.child import Child
 from misir.plumbing.data_dir import (
     database_unavailable,
     explained,
@@ -46,6 +47,7 @@ FIRST_CLIENT_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.25
 LONGEST_PAUSE_S = 30.0
 STABLE_AFTER_S = 60.0
+EMBEDDER, EMBEDDER_PROGRAM = b"embedder\n", "misir.embed.process"
 
 log = logging.getLogger("misir.supervisor")
 
@@ -81,6 +83,11 @@ class Attachment:
             return False
         except OSError:  # reset, or closed by ourselves
             return True
+
+    def ask_for_embedder(self) -> None:
+        """From now on the supervisor keeps an embedder process up. Any thread may ask, even twice."""
+        with suppress(OSError):
+            self._socket.send(EMBEDDER)
 
     def close(self, *, wait: bool = True, timeout_s: float = 10.0) -> None:
         """Says goodbye. The last one to leave waits until PostgreSQL and the supervisor have ended."""
@@ -225,6 +232,7 @@ class Supervisor:
         self._leaving: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
         self._keeper_may_go = threading.Event()
+        self._embedder = Child(sys.executable, "-m", EMBEDDER_PROGRAM, str(root), "--owned")
 
     async def run(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
@@ -239,7 +247,7 @@ class Supervisor:
         for writer in self._unanswered:
             writer.close()  # they come back, and find our successor
         self._keeper_may_go.set()
-        await asyncio.to_thread(keeper.join)
+        await asyncio.gather(self._embedder.stop(), asyncio.to_thread(keeper.join))
         log.info("stopped")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -251,7 +259,9 @@ class Supervisor:
         self._tell({writer})
         said_bye = False
         with suppress(ConnectionError):
-            said_bye = await reader.read(64) != b""  # the one thing a client ever says; else it just ends
+            while (line := await reader.readline()) == EMBEDDER:
+                self._embedder.want()
+            said_bye = line != b""  # else it just ended
         self._clients.discard(writer)
         self._unanswered.discard(writer)
         if said_bye and not self._clients:
@@ -360,8 +370,7 @@ def _claim(root: Path) -> tuple[BinaryIO, socket.socket]:
 
 def _load(path: str) -> Prepare:
     module, name = path.split(":")
-    prepare: Prepare = getattr(importlib.import_module(module), name)
-    return prepare
+    return cast("Prepare", getattr(importlib.import_module(module), name))
 
 
 def _main() -> int:

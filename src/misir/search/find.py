@@ -76,7 +76,7 @@ async def _embed_question(res: Resources, request: SearchRequest) -> tuple[Vecto
     try:
         made = await res.embedder.embed_text(request.q, "query")
     except MisirError as error:
-        if request.mode == "semantic" or error.slug != "model-unavailable":
+        if request.mode == "semantic" or error.slug not in {"model-unavailable", "model-busy"}:
             raise
         notice = None if request.mode == "keyword" else f"Answered from keywords only: {error.detail}"
         return None, "keyword", notice

@@ -159,12 +159,18 @@ def summary(found: Distribution) -> dict[str, Any]:
 
 def embedding(figures: Figures) -> dict[str, Any]:
     texts = {key[0]: int(n) for key, n in figures.by("embedding_texts_total", "cache").items()}
+    dropped = figures.by("embedding_dropped_calls_total", "reason")
     return {
         "cache_hits": texts.get("hit", 0),
         "cache_misses": texts.get("miss", 0),
         "queued_texts": int(figures.sum("embedding_queue_texts")),
         "batch_texts": summary(figures.distribution("embedding_batch_texts")),
         "latency": milliseconds(figures.distribution("embedding_duration_seconds")),
+        "queued_tokens": int(figures.sum("embedding_queue_tokens")),
+        "run_texts": summary(figures.distribution("embedding_run_texts")),
+        "run_latency": milliseconds(figures.distribution("embedding_run_duration_seconds")),
+        "joined_texts": int(figures.sum("embedding_joined_texts_total")),
+        "dropped_calls": {key[0]: int(n) for key, n in dropped.items()},
     }
 
 
@@ -205,6 +211,7 @@ def show(read: dict[str, Any]) -> dict[str, Any]:
 def _cards(read: dict[str, Any]) -> list[dict[str, str]]:
     fit = read["assignment_fit"]["p50"]
     embedded, pool = read["embedding"], read["database_pool"]
+    together = embedded["run_texts"]["avg"]
     looked = embedded["cache_hits"] + embedded["cache_misses"]
     figures = {
         "Requests": _n(read["total_requests"]),
@@ -215,6 +222,10 @@ def _cards(read: dict[str, Any]) -> list[dict[str, str]]:
         "CPU time": _span(read["cpu_seconds"]),
         "Embedding, p95": _shown_ms(embedded["latency"]["p95_ms"]),
         "Texts waiting": _n(embedded["queued_texts"]),
+        "Tokens waiting": _n(embedded["queued_tokens"]),
+        "Texts in a run": "–" if together is None else f"{together:.1f}",
+        "A run, p95": _shown_ms(embedded["run_latency"]["p95_ms"]),
+        "Computed once for several": _n(embedded["joined_texts"]),
         "Found in cache": f"{embedded['cache_hits'] / looked:.0%}" if looked else "–",
         "Fit, median": "–" if fit is None else f"{fit:.2f}",
         "Connections free": f"{pool.get('available', 0)} of {pool.get('size', 0)}",
@@ -264,6 +275,7 @@ def _limits(read: dict[str, Any]) -> dict[str, Any]:
 def _lists(read: dict[str, Any]) -> list[dict[str, Any]]:
     lists = {
         ("captures", "Captures", "Result"): read["captures"],
+        ("dropped", "Not embedded in time", "Calls, by reason"): read["embedding"]["dropped_calls"],
         ("refusals", "Refused tokens", "Kind"): read["auth_refusals"],
         ("deliveries", "Webhook deliveries", "Result"): read["webhook_deliveries"],
         ("storage", "Where limits are counted", "Storage, by workers"): read["limiter"]["storage_by_workers"],

