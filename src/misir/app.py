@@ -34,7 +34,8 @@ from misir.web import metrics, pages, system
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, profile, webhooks, admin, system, pages, metrics,
+    capture, spaces, topics, corrections, sessions, library, search, profile, webhooks, admin, system, pages,
+    metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",
