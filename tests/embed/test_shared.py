@@ -107,6 +107,8 @@ def test_a_killed_process_is_503_at_once_and_then_back(settings: Settings) -> No
     async def scenario() -> None:
         async with worker(settings) as embedder:
             (pid,) = processes(settings.data_dir)
+            os.kill(pid, signal.SIGTERM)  # which waits for workers that still answer what they have begun
+            assert (await embedder.embed_text("in flight")).fraction == 1.0
             running = asyncio.create_task(
                 embedder.embed_texts_batch([f"{i} " + "w " * 250 for i in range(90)])
             )
@@ -179,10 +181,10 @@ def test_overload_crosses_the_socket_as_it_is(settings: Settings, tmp_path: Path
 
     async def scenario() -> None:
         async with worker(hasty) as embedder:
-            first = asyncio.create_task(embedder.embed_texts_batch([f"{i} " + "w " * 250 for i in range(40)]))
+            first = asyncio.create_task(embedder.embed_texts_batch([f"{i} " + "w " * 250 for i in range(24)]))
             await asyncio.sleep(0.05)
             with pytest.raises(MisirError) as caught:
-                await embedder.embed_texts_batch([f"{i} " + "v " * 250 for i in range(40)])
+                await embedder.embed_texts_batch([f"{i} " + "v " * 250 for i in range(24)])
             assert (caught.value.status, caught.value.slug) == (503, "model-busy")
             assert int(caught.value.headers["Retry-After"]) >= 1
             await first

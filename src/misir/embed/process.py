@@ -39,6 +39,7 @@ from misir.settings import load_settings
 LINGER_S = 2.0
 FIRST_CLIENT_WITHIN_S = 15.0
 TELL_EVERY_S = 1.0
+GRACE_S = 30.0
 
 log = logging.getLogger("misir.embedder")
 
@@ -85,6 +86,7 @@ class Server:
         self._embedder = embedder
         self._tally = tally
         self._is_owned = is_owned
+        self._is_told = False
         self._clients: dict[asyncio.StreamWriter, None] = {}
         self._leaving: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
@@ -92,7 +94,7 @@ class Server:
     async def run(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(signum, self._stopping.set)
+            self._loop.add_signal_handler(signum, self._leave_soon)
         server = await asyncio.start_unix_server(self._serve, sock=listener)
         self._leave_in(FIRST_CLIENT_WITHIN_S)
         if self._is_owned:
@@ -166,10 +168,18 @@ class Server:
             elif not asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 writer.close()  # what we did not foresee: the worker must not wait for it
 
+    def _leave_soon(self) -> None:
+        """Told to stop, maybe with all of a service at once: workers still answer what they have begun."""
+        self._is_told = True
+        self._loop.call_later(GRACE_S, self._stopping.set)
+        self._leave_if_alone()
+
     def _leave_in(self, delay_s: float) -> None:
         if self._leaving:
             self._leaving.cancel()
-        if not self._is_owned:
+        if self._is_told:
+            self._leave_if_alone()
+        elif not self._is_owned:
             self._leaving = self._loop.call_later(delay_s, self._leave_if_alone)
 
     def _leave_if_alone(self) -> None:
