@@ -19,10 +19,10 @@ import threading
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from misir.embed.embedder import Embedder, build_embedder
-from misir.embed.shared import address
+from misir.embed.models import resolve_model
+from misir.embed.place import address
 from misir.embed.wire import (
     Kind,
     pack,
@@ -35,6 +35,9 @@ from misir.embed.wire import (
 from misir.errors import MisirError
 from misir.plumbing.data_dir import lock
 from misir.settings import load_settings
+
+if TYPE_CHECKING:
+    from misir.embed.embedder import Embedder
 
 LINGER_S = 2.0
 FIRST_CLIENT_WITHIN_S = 15.0
@@ -205,9 +208,8 @@ def _main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    tally = Tally()
-    embedder = build_embedder(load_settings(), counts=tally)
-    path = address(arguments.data_dir, embedder.spec)
+    settings = load_settings()
+    path = address(arguments.data_dir, resolve_model(settings))
     holding = lock(path.with_suffix(".lock"))
     if holding is None:
         return 0
@@ -216,7 +218,12 @@ def _main() -> int:
         _listen(listener, path)
         if not arguments.owned and os.fork():
             os._exit(0)  # it listens; and whoever launched it need not reap it
-        asyncio.run(Server(embedder, tally, is_owned=arguments.owned).run(listener))
+        # Only now, since what it imports must not be forked: it has threads.
+        from misir.embed.embedder import build_embedder  # noqa: PLC0415
+
+        tally = Tally()
+        server = Server(build_embedder(settings, counts=tally), tally, is_owned=arguments.owned)
+        asyncio.run(server.run(listener))
         with suppress(FileNotFoundError):
             path.unlink()
     return 0
