@@ -12,7 +12,8 @@ from typing import Any
 
 from misir.embed.calibration import Calibration
 from misir.embed.embedder import Embedder, build_embedder
-from misir.embed.shared import Launcher, is_shared, shared_embedder
+from misir.embed.place import is_shared
+from misir.embed.shared import Launcher, shared_embedder
 from misir.errors import MisirError
 from misir.orient.config import EngineConfig
 from misir.plumbing.auth import Verifier
