@@ -1,6 +1,6 @@
-"""What the analytics cost, and the map: `python benchmarks/analytics.py [--quick] [--json FILE]`
+"""What the analytics cost, and the map: `python benchmarks/analytics.py [--quick | --huge]`
 
-Libraries of 10^3, 10^4, 5·10^4 and 10^5 artifacts (--quick: the first two) of one user, read over two years, half of them in one space of 200
+Libraries of 10^3, 10^4 and 5·10^4 artifacts (--quick: the first two; --huge: 10^5, too) of one user each, read over two years, half of them in one space of 200
 topics, written straight into a PostgreSQL of their own, vacuumed. The views are called in turns, the libraries interleaved, as the user, through the product's
 pool. Rows are {name, value, unit, target, verdict}; p95 of the rounds, and medians to show the growth.
 """
@@ -34,7 +34,7 @@ from misir.settings import Settings
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
 N_TOPICS = 200
-ROUNDS = 20
+ROUNDS = 10
 TARGET_MS = 50.0
 AT_SIZE = 50_000
 
@@ -255,9 +255,11 @@ async def run(
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--huge", action="store_true")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    sizes = [1_000, 10_000] if chosen.quick else [1_000, 10_000, 50_000, 100_000]
+    sizes = [1_000, 10_000] if chosen.quick else [1_000, 10_000, 50_000]
+    sizes += [100_000] if chosen.huge else []
     root = Path(tempfile.mkdtemp(prefix="misir-bench-"))
     root.chmod(0o755)
     postgres = EmbeddedPostgres(root)  # as it runs for people: durable, and vacuumed

@@ -35,8 +35,8 @@ from misir.web import metrics, pages, system
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, profile, analytics, webhooks, admin, system,
-    pages, metrics,
+    capture, spaces, topics, corrections, sessions, library, search, profile, analytics, webhooks,
+    admin, system, pages, metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",
