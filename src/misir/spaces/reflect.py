@@ -1,6 +1,7 @@
 """What the worker does for a space after its captures are answered: looks at what they add up to.
 
     drift (spaces/drift.py) → consolidation (consolidation.py) → names (naming.py) → sleep (sleep.py)
+    → map (map.py)
 
 Each part reads without a lock, computes off the event loop, and writes in one transaction under the space's
 lock, after looking whether what it was built on still holds. Each is safe to repeat and to be killed in.
@@ -15,6 +16,7 @@ from typing import Final
 from misir.resources import Resources
 from misir.spaces.consolidation import consolidate_space
 from misir.spaces.drift import judge_drift
+from misir.spaces.map import draw_map
 from misir.spaces.naming import name_topics
 from misir.spaces.sleep import put_to_sleep
 
@@ -28,4 +30,5 @@ async def reflect(res: Resources, user_id: uuid.UUID, space_id: int, now: dateti
     await consolidate_space(res, user_id, space_id, now)
     await name_topics(res, user_id, space_id, now)
     await put_to_sleep(res, user_id, space_id, now)
+    await draw_map(res, user_id, space_id, now)
     return now + NEXT
