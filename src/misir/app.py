@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from misir.admin import routes as admin
+from misir.analytics import routes as analytics
 from misir.capture import routes as capture
 from misir.deps import Problem
 from misir.embed.embedder import Embedder
@@ -36,8 +37,8 @@ from misir.web import metrics, pages, system
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, insights, profile, account, webhooks,
-    admin, system, pages, metrics,
+    capture, spaces, topics, corrections, sessions, library, search, insights, analytics, profile, account,
+    webhooks, admin, system, pages, metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",

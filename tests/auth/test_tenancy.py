@@ -126,6 +126,17 @@ REQUESTS: dict[str, list[Sent]] = {
     ],
     "DELETE /api/v1/artifacts/{artifact_id}": [Sent("/artifacts/{artifact}", needs="write")],
     "POST /api/v1/artifacts/{artifact_id}/restore": [Sent("/artifacts/{artifact}/restore", needs="write")],
+    "GET /api/v1/diagnostics": [Sent("/diagnostics")],
+    "GET /api/v1/analytics/global": [Sent("/analytics/global")],
+    "GET /api/v1/spaces/{space_id}/analytics": [Sent("/spaces/{space}/analytics")],
+    "GET /api/v1/spaces/{space_id}/analytics/focus": [Sent("/spaces/{space}/analytics/focus")],
+    "GET /api/v1/spaces/{space_id}/analytics/drift": [Sent("/spaces/{space}/analytics/drift")],
+    "GET /api/v1/spaces/{space_id}/analytics/velocity": [Sent("/spaces/{space}/analytics/velocity")],
+    "GET /api/v1/spaces/{space_id}/analytics/confidence": [Sent("/spaces/{space}/analytics/confidence")],
+    "GET /api/v1/spaces/{space_id}/topology": [Sent("/spaces/{space}/topology", {"artifacts": "true"})],
+    "GET /api/v1/spaces/{space_id}/analytics/margin_distribution": [
+        Sent("/spaces/{space}/analytics/margin_distribution")
+    ],
     "GET /api/v1/search": [Sent("/search", {"q": "sea", "space_id": "{space}", "subspace_id": "{topic?}"})],
     "POST /api/v1/search": [Sent("/search", body={"q": "sea", "space_ids": ["{space}"]})],
     "GET /api/v1/webhooks": [Sent("/webhooks")],

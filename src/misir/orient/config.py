@@ -105,6 +105,13 @@ class EngineConfig:
     # Pace (§6)
     angular_speed_days: int = 7
     trend_min_deviations: float = 1.0
+    medium_pace: float = 1.0
+    high_pace: float = 5.0
+
+    # Map (§10)
+    map_signals: int = 20
+    map_share: float = 0.02
+    map_items: int = 10_000
 
     # Alerts and insights (§11)
     low_margin_items: int = 5

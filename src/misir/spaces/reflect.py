@@ -2,6 +2,7 @@
 
     drift (spaces/drift.py) → consolidation (consolidation.py) → names (naming.py) → sleep (sleep.py)
     → insights (insights/find.py)
+    → map (map.py)
 
 Each part reads without a lock, computes off the event loop, and writes in one transaction under the space's
 lock, after looking whether what it was built on still holds. Each is safe to repeat and to be killed in.
@@ -18,6 +19,7 @@ from misir.resources import Resources
 from misir.spaces.consolidation import consolidate_space
 from misir.spaces.drift import SQL, judge_drift
 from misir.spaces.keep import empty_trash
+from misir.spaces.map import draw_map
 from misir.spaces.naming import name_topics
 from misir.spaces.sleep import put_to_sleep
 
@@ -41,4 +43,5 @@ async def reflect(res: Resources, user_id: uuid.UUID, space_id: int, now: dateti
     await name_topics(res, user_id, space_id, now)
     await put_to_sleep(res, user_id, space_id, now)
     await reflect_on_insights(res, user_id, space_id, now)
+    await draw_map(res, user_id, space_id, now)
     return now + NEXT
