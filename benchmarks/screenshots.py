@@ -56,7 +56,11 @@ FIELDS: Final = (
         {
             "Serving HTTP": ["HTTP clients and web servers", "URLs and cookies"],
             "Sockets and TLS": ["sockets and network servers", "encrypted connections with TLS"],
-            "Concurrency": ["threads and locks", "asynchronous event loop and coroutines", "processes and pools"],
+            "Concurrency": [
+                "threads and locks",
+                "asynchronous event loop and coroutines",
+                "processes and pools",
+            ],
         },
         (6, 9, 12, 16, 21, 26),
         0.8,
@@ -132,7 +136,7 @@ def look(field: Field, week: int, now: datetime, chance: random.Random) -> dict[
     back = timedelta(days=7 * (WEEKS - 1 - week) + chance.random() * 7)
     at = (now - back).replace(hour=chance.choice((8, 9, 12, 18, 20, 21, 22)), minute=chance.randrange(60))
     scroll = min(1.0, max(0.05, chance.gauss(field.depth, 0.25)))
-    spent_ms = int(chance.lognormvariate(3.6 + 1.6 * scroll, 0.6) * 1000)
+    spent_ms = int(chance.lognormvariate(4.0 + 1.7 * scroll, 0.7) * 1000)
     return {
         "captured_at": min(at, now).isoformat(),
         "scroll_depth": round(scroll, 2),
@@ -144,7 +148,9 @@ def look(field: Field, week: int, now: datetime, chance: random.Random) -> dict[
 @contextmanager
 def serving(data_dir: Path) -> Iterator[str]:
     """A whole Misir on a port of its own."""
-    app = create_app(Settings(_env_file=None, MOCK_AUTH=True, RATE_LIMIT_ENABLED=False, MISIR_DATA_DIR=data_dir))  # type: ignore[call-arg]
+    app = create_app(
+        Settings(_env_file=None, MOCK_AUTH=True, RATE_LIMIT_ENABLED=False, MISIR_DATA_DIR=data_dir)
+    )  # type: ignore[call-arg]
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -190,7 +196,7 @@ def shoot(browser: Browser, base: str) -> None:
 def take(page: Page, address: str, path: Path) -> None:
     page.goto(address, wait_until="networkidle")
     page.screenshot(path=path, animations="disabled")
-    print(path.name, path.stat().st_size // 1024, "KB")  # noqa: T201 - a command
+    print(path.name, path.stat().st_size // 1024, "KB")
 
 
 def pages_of(base: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Signing in with e-mail and password: Supabase's auth server checks them, and gives the two tokens of a session."""
+"""Signing in by e-mail and password: Supabase's auth server checks them and gives a session's two tokens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Tokens:
 
 
 class SignIn:
-    """The auth server's part in a session. Raises MisirError 401 for its refusals, 503 where it does not answer."""
+    """The auth server's part in a session. MisirError 401 for its refusals, 503 where it does not answer."""
 
     def __init__(self, base_url: str, anon_key: str) -> None:
         self._base_url, self._headers = f"{base_url.rstrip('/')}/auth/v1", {"apikey": anon_key}
@@ -49,7 +49,7 @@ class SignIn:
         return await asyncio.shield(known[1])
 
     async def end(self, access_token: str) -> None:
-        """Tell the auth server that this session is over; one that does not hear it lets the session expire."""
+        """Tell the auth server that this session is over; if it does not hear it, the session expires."""
         async with self._client() as client:
             try:
                 await client.post(
@@ -82,7 +82,7 @@ def _has_failed(asking: asyncio.Task[Tokens]) -> bool:
 
 
 _REFUSALS = {
-    "password": "This e-mail address and password do not belong together, or the address is not confirmed yet.",
+    "password": "E-mail address and password do not belong together, or the address is not confirmed yet.",
     "refresh_token": "Your session has ended: sign in again.",
 }
 

@@ -9,7 +9,7 @@ from misir.deps import Res
 from misir.errors import MisirError, unavailable
 from misir.web.app.forms import read_form
 from misir.web.app.session import ACCESS, forget, keep, set_cookie
-from misir.web.app.shell import HOME, SIGN_IN, THEME, THEMES, PageRoute, outside, local_path
+from misir.web.app.shell import HOME, SIGN_IN, THEME, THEMES, PageRoute, local_path, outside
 from misir.web.page import render
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
@@ -26,7 +26,7 @@ async def get_sign_in(request: Request, res: Res) -> Response:
 
 @router.post("/sign-in")
 async def post_sign_in(request: Request, res: Res) -> Response:
-    """Exchange e-mail and password for a session. What is wrong is said on the form, which keeps the address."""
+    """E-mail and password for a session. What is wrong is said on the form, which keeps the address."""
     form = await read_form(request)
     if res.sign_in is None:
         raise unavailable("Nobody can sign in here: SUPABASE_URL and SUPABASE_KEY are not set.")

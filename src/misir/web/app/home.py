@@ -84,7 +84,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """A month of days. `most` is the height of the chart in items; `legend`: name, colour and items of each space."""
+    """A month of days. `most`: the chart's height in items; `legend`: each space's name, colour and items."""
 
     days: list[Day]
     most: int
@@ -93,7 +93,7 @@ class Activity:
 
 
 def draw_activity(rows: Sequence[Mapping[str, Any]], spaces: Sequence[Space], today: date) -> Activity:
-    """PURE: bars of count_items_by_day's rows, one a day, a colour for each space; days without items included."""
+    """PURE: a bar a day from count_items_by_day's rows, a colour for each space; empty days included."""
     counts: dict[date, dict[int, int]] = defaultdict(dict)
     for row in rows:
         counts[row["day"]][row["space_id"]] = row["items"]

@@ -1,4 +1,4 @@
-"""One item: its text, why it is where it is, what is like it, what happened to it, and how to put it right."""
+"""One item: its text, why it is where it is, what is like it, its history, and how to put it right."""
 
 from __future__ import annotations
 
@@ -57,7 +57,14 @@ async def post_move(request: Request, me: Visitor, res: Res, now: Now, artifact_
         return go(request, form.get("next"), "It is there already.")
     after = await describe_topics(res, me, [*touched, changed.subspace_id])
     undo = f"/app/corrections/{changed.correction_id}/undo"
-    return go(request, form.get("next"), "Moved. Its topics have learned from it.", undo=undo, before=before, after=after)
+    return go(
+        request,
+        form.get("next"),
+        "Moved. Its topics have learned from it.",
+        undo=undo,
+        before=before,
+        after=after,
+    )
 
 
 def _destination(form: Form) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What every page of the app has around it: who is there, their spaces, what just happened, and refusals as pages."""
+"""What every page has around it: who is there, their spaces, what just happened; and refusals as pages."""
 
 from __future__ import annotations
 

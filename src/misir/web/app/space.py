@@ -30,6 +30,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute
 
 PAGE_SIZE: Final = 30
 N_EVENTS: Final = 12
+N_NEWEST: Final = 10
 MAX_PAGE: Final = 1_000_000
 SORTS: Final = {
     "recent": "Newest first",
@@ -88,7 +89,7 @@ async def get_topic_page(request: Request, me: Visitor, res: Res, now: Now, topi
     topic = await get_topic(res.database, me, topic_id)
     space = await get_space(res.database, me, topic.space_id, now)
     filters = Filters(subspace_id=topic_id)
-    items = await list_space_artifacts(res.database, me, space.id, filters, page_size=PAGE_SIZE)
+    items = await list_space_artifacts(res.database, me, space.id, filters, page_size=N_NEWEST)
     life = await list_topic_events(res.database, me, topic_id, limit=N_EVENTS)
     siblings = await list_subspaces(res.database, me, space.id, limit=100)
     values = {
@@ -111,9 +112,7 @@ async def get_library(request: Request, me: Visitor, res: Res, now: Now, space_i
     filters, page = read_filters(asked, res), read_page(asked)
     space = await get_space(res.database, me, space_id, now)
     topics = await list_subspaces(res.database, me, space_id, limit=100)
-    found = await list_space_artifacts(
-        res.database, me, space_id, filters, page=page, page_size=PAGE_SIZE
-    )
+    found = await list_space_artifacts(res.database, me, space_id, filters, page=page, page_size=PAGE_SIZE)
     values = {
         "space": space,
         "topics": {topic.id: topic.name for topic in topics},
@@ -175,5 +174,3 @@ def _known_id(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:20]) <= MAX_ID):
         raise not_found("The topic")
     return int(text)
-
-

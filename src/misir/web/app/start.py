@@ -45,7 +45,9 @@ def _space(form: Form) -> NewSpace:
         )
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise invalid(f"The space cannot be made: {first['loc'][0] if first['loc'] else ''} {first['msg']}.") from None
+        raise invalid(
+            f"The space cannot be made: {first['loc'][0] if first['loc'] else ''} {first['msg']}."
+        ) from None
 
 
 def read_topic(line: str) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a person does to a topic: rename, pin, merge, split, retire. Each is said, and most can be taken back."""
+"""What a person does to a topic: rename, pin, merge, split, retire. Most of it can be taken back."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ async def post_topic(request: Request, me: Visitor, res: Res, now: Now, space_id
 
 
 def lines_of(text: str | None) -> list[str]:
-    """One entry a line; blank lines are none.
+    r"""One entry a line; blank lines are none.
 
-    >>> lines_of(" soil life\\n\\nrotation "), lines_of(None)
+    >>> lines_of(" soil life\n\nrotation "), lines_of(None)
     (['soil life', 'rotation'], [])
     """
     return [line.strip() for line in (text or "").splitlines() if line.strip()]

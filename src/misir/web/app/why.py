@@ -1,4 +1,4 @@
-"""PURE: why a number is what it is: its formula in words, what it was computed from, of when, and of how many."""
+"""PURE: why a number is what it is: its formula in words, what it rests on, of when, and of how many."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def focus_of_space(space: Space, config: EngineConfig) -> Why:
     return Why(
         "Focus",
         "How well the topics of this space hold together.",
-        "The mean confidence of its topics, larger ones counting more. A topic's confidence is how well each new item "
-        f"agreed with it, times n / (n + {config.confidence_prior_count}) for its n items, so that few items cannot look sure.",
+        "The mean confidence of its topics, larger ones counting more. A topic's confidence is how well each "
+        f"new item agreed with it, times n / (n + {config.confidence_prior_count}) for its n items, so that "
+        "few items cannot look sure.",
         f"{_count(space.subspace_count, 'topic')}, {_count(space.artifact_count, 'item')}; topics below "
         f"{config.min_artifacts} items are left out.",
         f"As of the last capture{_on(space.last_activity_at)}.",
@@ -36,8 +37,8 @@ def fit_of_space(space: Space, config: EngineConfig) -> Why:
     return Why(
         "Fit",
         "How clearly the items of this space belong to the topics they are in.",
-        "The mean of every item's fit. An item's fit is how much likelier its topic is than the next best choice, 0 to 1: "
-        f"weak below {config.moderate_fit}, strong from {config.strong_fit}.",
+        "The mean of every item's fit. An item's fit is how much likelier its topic is than the next best "
+        f"choice, 0 to 1: weak below {config.moderate_fit}, strong from {config.strong_fit}.",
         f"{_count(space.artifact_count, 'item')}.",
         f"Each item measured when it was placed; the last{_on(space.last_activity_at)}.",
     )
@@ -57,8 +58,8 @@ def shift_of_space(space: Space) -> Why:
     return Why(
         "Shift",
         "Whether what you read under a topic has changed, beyond the usual variety of an unchanged topic.",
-        "The largest change of a topic within 7 days: the angle between its newest items and those before, less what "
-        "shuffling the same items would give.",
+        "The largest change of a topic within 7 days: how far its newest items are from those before, "
+        "less what shuffling the same items would give.",
         f"{_count(space.subspace_count, 'topic')}.",
         "The 7 days up to now; a dash means that no topic shifted.",
     )
@@ -68,7 +69,8 @@ def confidence_of_topic(topic: Subspace, config: EngineConfig) -> Why:
     return Why(
         "Confidence",
         "How well the items of this topic agree with it.",
-        f"Mean agreement of each new item with the topic's centre, times n / (n + {config.confidence_prior_count}).",
+        "Mean agreement of each new item with the topic's centre, times "
+        f"n / (n + {config.confidence_prior_count}) for its n items.",
         f"{_count(topic.artifact_count, 'item')}; below {config.min_artifacts} there is not enough data.",
         f"As of the last item it learned from{_on(topic.centroid_updated_at)}.",
     )

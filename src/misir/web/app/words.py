@@ -63,7 +63,9 @@ def status_of(space: Space, now: datetime, config: EngineConfig) -> Status:
     if space.recent_drift is not None:
         return Status("Shifting", "watch", "A topic changed its content within the last 7 days.")
     if space.confidence is None:
-        return Status("Just starting", "calm", "No topic has enough items yet to say how well it holds together.")
+        return Status(
+            "Just starting", "calm", "No topic has enough items yet to say how well it holds together."
+        )
     label = confidence_label(space.confidence, config).value
     if space.confidence >= config.moderate_confidence:
         return Status("On course", "ok", f"Its topics hold together: focus is {label}.")
@@ -98,50 +100,33 @@ def fit_in_words(value: float | None, config: EngineConfig) -> str:
     return "moderate" if value < config.strong_fit else "strong"
 
 
-def depth_in_words(depth: float | None, level: EngagementLevel) -> str:
-    """How deeply something was read: by the measured depth, else by its level.
-
-    >>> depth_in_words(0.9, EngagementLevel.ENGAGED), depth_in_words(None, EngagementLevel.SATURATED)
-    ('Read through', 'Studied')
-    """
-    if not depth:
-        return LEVELS[level]
-    if depth < 0.15:
-        return "Glanced at"
-    if depth < 0.4:
-        return "Skimmed"
-    if depth < 0.8:
-        return "Partly read"
-    return "Read through" if depth < 1.1 else "Studied closely"
-
-
 def ago(moment: datetime, now: datetime) -> str:
-    """How long ago, in the largest whole unit.
+    """How long ago, in whole units of a size that people use for it.
 
     >>> from datetime import UTC
     >>> now = datetime(2026, 3, 20, 12, tzinfo=UTC)
-    >>> [ago(now - timedelta(**past), now) for past in ({"seconds": 20}, {"hours": 5}, {"days": 1}, {"days": 20})]
+    >>> [ago(now - timedelta(hours=hours), now) for hours in (0, 5, 30, 480)]
     ['just now', '5 hours ago', 'yesterday', '3 weeks ago']
     """
     seconds = (now - moment).total_seconds()
-    days = int(seconds // 86400)
     if seconds < 60:
         return "just now"
-    if seconds < 3600:
-        return _units(int(seconds // 60), "minute")
-    if days < 1:
-        return _units(int(seconds // 3600), "hour")
-    if days == 1:
+    if 86_400 <= seconds < 172_800:
         return "yesterday"
-    if days < 14:
-        return _units(days, "day")
-    if days < 60:
-        return _units(round(days / 7), "week")
-    return _units(round(days / 30.4), "month") if days < 730 else _units(days // 365, "year")
-
-
-def _units(number: int, unit: str) -> str:
+    unit, length = next((unit, length) for until, unit, length in _UNITS if seconds < until)
+    number = max(1, round(seconds / length)) if length > 86_400 else int(seconds // length)
     return f"{number} {unit}{'' if number == 1 else 's'} ago"
+
+
+_UNITS: Final = (
+    (3_600, "minute", 60),
+    (86_400, "hour", 3_600),
+    (14 * 86_400, "day", 86_400),
+    (60 * 86_400, "week", 7 * 86_400),
+    (730 * 86_400, "month", 30.4 * 86_400),
+    (float("inf"), "year", 365 * 86_400),
+)
+"""Up to how many seconds which unit is used, and its length in seconds."""
 
 
 def span(milliseconds: float) -> str:
