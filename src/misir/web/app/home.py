@@ -12,6 +12,8 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from misir.analytics.readings import start_of_day
+from misir.analytics.views import load_zone
 from misir.deps import Now, Res
 from misir.library.schemas import ArtifactItem
 from misir.library.views import list_artifacts
@@ -36,14 +38,14 @@ async def get_home(request: Request, me: Visitor, res: Res, now: Now) -> Respons
     if not spaces:
         return RedirectResponse("/app/start", 303)
     recent = (await list_artifacts(res.database, me, limit=N_RECENT)).items
-    rows, topics = await _read_more(res, me, now, recent)
+    today, rows, topics = await _read_more(res, me, now, recent)
     values = {
         "spaces": spaces,
         "space_names": {space.id: space for space in spaces},
         "topics": topics,
         "recent": recent,
-        "activity": draw_activity(rows, spaces, now.date()),
-        "week": summarise_week(rows, spaces, now.date()),
+        "activity": draw_activity(rows, spaces, today),
+        "week": summarise_week(rows, spaces, today),
         "why": why,
     }
     return await show(request, me, "app/home.html", values, page="home")
@@ -51,11 +53,13 @@ async def get_home(request: Request, me: Visitor, res: Res, now: Now) -> Respons
 
 async def _read_more(
     res: Resources, me: uuid.UUID, now: datetime, recent: Sequence[ArtifactItem]
-) -> tuple[list[dict[str, Any]], dict[int, str]]:
+) -> tuple[date, list[dict[str, Any]], dict[int, str]]:
     async with res.database.as_user(me) as tx:
-        since = (now - timedelta(days=N_DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        days = await tx.ask(SQL.count_items_by_day, since=since, timezone="UTC")
-        return await days.fetchall(), await name_topics(tx, recent)
+        zone = await load_zone(tx)
+        today = now.astimezone(zone).date()
+        since = start_of_day(today - timedelta(days=N_DAYS - 1), zone)
+        days = await tx.ask(SQL.count_items_by_day, since=since, timezone=zone.key)
+        return today, await days.fetchall(), await name_topics(tx, recent)
 
 
 async def name_topics(tx: Tx, items: Sequence[ArtifactItem]) -> dict[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,18 +9,15 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from misir.deps import Now, Res
-from misir.errors import MisirError, invalid
+from misir.errors import invalid
 from misir.fields import PathId
 from misir.library.correct import delete_artifact, patch_artifact, restore_artifact
 from misir.library.explain import explain
 from misir.library.schemas import ArtifactPatch
 from misir.library.views import get_artifact
 from misir.orient.reading import EngagementLevel
-from misir.resources import Resources
-from misir.spaces.topic_views import get_topic
 from misir.spaces.undo import undo_correction
 from misir.spaces.views import get_space, list_subspaces
-from misir.web.app import words
 from misir.web.app.forms import Form, read_form
 from misir.web.app.session import Visitor
 from misir.web.app.shell import PageRoute, go, show
@@ -49,22 +45,12 @@ async def get_item(request: Request, me: Visitor, res: Res, now: Now, artifact_i
 async def post_move(request: Request, me: Visitor, res: Res, now: Now, artifact_id: PathId) -> Response:
     """To another topic (`topic`, or `none` of them) or to another space (`space`)."""
     form = await read_form(request)
-    patch = patch_of(_destination(form))
-    touched = [(await get_artifact(res, me, artifact_id, now)).subspace_id, patch.subspace_id]
-    before = await describe_topics(res, me, touched)
-    changed = await patch_artifact(res, me, artifact_id, patch, now)
+    changed = await patch_artifact(res, me, artifact_id, patch_of(_destination(form)), now)
     if changed.correction_id is None:
         return go(request, form.get("next"), "It is there already.")
-    after = await describe_topics(res, me, [*touched, changed.subspace_id])
     undo = f"/app/corrections/{changed.correction_id}/undo"
-    return go(
-        request,
-        form.get("next"),
-        "Moved. Its topics have learned from it.",
-        undo=undo,
-        before=before,
-        after=after,
-    )
+    said = "Moved. Its topics have learned from it."
+    return go(request, form.get("next"), said, undo=undo, changes=changed.topics)
 
 
 def _destination(form: Form) -> dict[str, Any]:
@@ -88,19 +74,6 @@ def _say(error: ValidationError) -> str:
     return f"{' '.join(str(part) for part in first['loc']) or 'The form'}: {first['msg']}."
 
 
-async def describe_topics(res: Resources, me: uuid.UUID, topic_ids: list[int | None]) -> str:
-    """How topics stand, in a line: for before and after a correction."""
-    told = []
-    for topic_id in dict.fromkeys(one for one in topic_ids if one is not None):
-        try:
-            topic = await get_topic(res.database, me, topic_id)
-        except MisirError:  # it went with the correction
-            continue
-        focus = words.focus_in_words(topic.confidence if topic.enough_data else None, res.config)
-        told.append(f"“{topic.name}”: {topic.artifact_count} items, {topic.confidence:.2f} ({focus})")
-    return "; ".join(told)
-
-
 @router.post("/items/{artifact_id}/edit")
 async def post_edit(request: Request, me: Visitor, res: Res, now: Now, artifact_id: PathId) -> Response:
     """A title, or how far it was read."""
@@ -113,8 +86,9 @@ async def post_edit(request: Request, me: Visitor, res: Res, now: Now, artifact_
 @router.post("/items/{artifact_id}/delete")
 async def post_delete(request: Request, me: Visitor, res: Res, now: Now, artifact_id: PathId) -> Response:
     form = await read_form(request)
-    await delete_artifact(res, me, artifact_id, now)
-    return go(request, form.get("next"), "Deleted.", undo=f"/app/items/{artifact_id}/restore")
+    changes = await delete_artifact(res, me, artifact_id, now)
+    undo = f"/app/items/{artifact_id}/restore"
+    return go(request, form.get("next"), "Deleted.", undo=undo, changes=changes)
 
 
 @router.post("/items/{artifact_id}/restore")
@@ -128,4 +102,4 @@ async def post_restore(request: Request, me: Visitor, res: Res, now: Now, artifa
 async def post_undo(request: Request, me: Visitor, res: Res, now: Now, correction_id: PathId) -> Response:
     form = await read_form(request)
     undone = await undo_correction(res, me, correction_id, now)
-    return go(request, form.get("next"), undone.message)
+    return go(request, form.get("next"), undone.message, changes=undone.topics)

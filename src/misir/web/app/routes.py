@@ -6,11 +6,25 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from misir.errors import MisirError, not_found
-from misir.web.app import door, find, home, item, settings_page, space, start, topics
+from misir.web.app import (
+    bulk,
+    door,
+    everything,
+    find,
+    home,
+    insights_page,
+    item,
+    keep,
+    settings_page,
+    space,
+    start,
+    topics,
+)
 from misir.web.app.shell import PageRoute, refuse
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-for room in (door, home, find, item, settings_page, space, start, topics):
+ROOMS = (door, home, everything, find, bulk, item, insights_page, keep, settings_page, space, start, topics)
+for room in ROOMS:
     router.include_router(room.router)
 
 

@@ -12,6 +12,8 @@ from misir.deps import Res
 from misir.errors import invalid
 from misir.fields import PathId
 from misir.profile.keys import CreatedKey, NewKey, create_key, list_keys, revoke_key
+from misir.profile.profile import get_profile, patch_metadata
+from misir.profile.schemas import MetadataPatch, time_zones
 from misir.web.app.forms import Form, read_form
 from misir.web.app.session import Visitor
 from misir.web.app.shell import PageRoute, go, show
@@ -50,8 +52,22 @@ async def post_revoke(request: Request, me: Visitor, res: Res, key_id: PathId) -
     return go(request, "/app/settings#keys", "Revoked. Whoever uses the key is refused from now on.")
 
 
+@router.post("/settings/profile")
+async def post_profile(request: Request, me: Visitor, res: Res) -> Response:
+    form = await read_form(request)
+    sent = {"display_name": form.get("display_name"), "timezone": form.get("timezone")}
+    try:
+        patch = MetadataPatch.model_validate(sent)
+    except ValidationError:
+        raise invalid("The time zone is written as in Europe/Sarajevo; choose one from the list.") from None
+    await patch_metadata(res, me, patch)
+    return go(request, "/app/settings", "Saved.")
+
+
 async def _show(request: Request, me: Visitor, res: Res, created: CreatedKey | None) -> Response:
     values: dict[str, Any] = {
+        "profile": await get_profile(res, me),
+        "zones": sorted(time_zones()),
         "keys": [key for key in (await list_keys(res.database, me)).keys if key.revoked_at is None],
         "created": created,
         "readiness": await get_ready(res, Response()),

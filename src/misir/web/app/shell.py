@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -21,10 +21,11 @@ from misir.errors import MisirError, not_found
 from misir.plumbing.http import as_problem
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
+from misir.spaces.schemas import Standing, TopicChange
 from misir.web.app import words
 from misir.web.app.forms import leave_secret, secret_of, token_of
 from misir.web.app.session import forget, keep, set_cookie
-from misir.web.page import render
+from misir.web.page import counted, render
 
 SQL = load_statements("misir.web.app", "app.sql")
 
@@ -32,6 +33,7 @@ FLASH: Final = "misir_said"
 THEME: Final = "misir_theme"
 THEMES: Final = ("system", "light", "dark")
 HOME: Final = "/app"
+N_TOLD: Final = 4
 SIGN_IN: Final = "/app/sign-in"
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -141,16 +143,30 @@ def go(
     said: str | None = None,
     *,
     undo: str | None = None,
-    before: str | None = None,
-    after: str | None = None,
+    changes: Sequence[TopicChange] = (),
 ) -> Response:
     """To a page after a form, which tells there what was done; `undo` is where a form takes it back."""
     response = RedirectResponse(local_path(where), 303)
     if said is not None:
-        flash = {"said": said, "undo": undo, "before": before, "after": after}
+        flash = {
+            "said": said,
+            "undo": undo,
+            "before": _stand(changes, "before"),
+            "after": _stand(changes, "after"),
+        }
         packed = base64.urlsafe_b64encode(orjson.dumps(flash)).decode()
         set_cookie(response, request, FLASH, packed, 60, samesite="strict")
     return response
+
+
+def _stand(changes: Sequence[TopicChange], when: Literal["before", "after"]) -> str | None:
+    """How the topics that a correction touched stood, in a line a cookie can carry."""
+    told = []
+    for change in changes[:N_TOLD]:
+        standing: Standing = getattr(change, when)
+        focus = f", focus {standing.confidence:.2f}" if standing.enough_data else ""
+        told.append(f"“{change.name[:60]}” {counted(standing.artifact_count, 'item')}{focus}")
+    return "; ".join(told) or None
 
 
 def read_flash(packed: str | None) -> dict[str, str | None] | None:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from misir.analytics.views import space_analytics
 from misir.deps import Now, Res
 from misir.errors import not_found
 from misir.fields import MAX_ID, PathId
@@ -58,6 +59,7 @@ async def get_overview(request: Request, me: Visitor, res: Res, now: Now, space_
         "topics": [topic for topic in topics if topic.state != "retired"],
         "retired": [topic for topic in topics if topic.state == "retired"],
         "events": await tell(res, me, life.events, topics),
+        "found": await space_analytics(res, me, space_id, now=now),
         "tab": "overview",
         "why": why,
     }

@@ -84,4 +84,4 @@ async def post_retire(request: Request, me: Visitor, res: Res, now: Now, topic_i
 
 def _told(request: Request, done: Reshaped) -> Response:
     undo = f"/app/corrections/{done.correction_id}/undo"
-    return go(request, f"/app/topics/{done.subspace_id}", done.message, undo=undo)
+    return go(request, f"/app/topics/{done.subspace_id}", done.message, undo=undo, changes=done.topics)

@@ -62,3 +62,15 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   next.focus();
 });
+
+// How many items are chosen; nothing is offered to be done with none of them.
+function count() {
+  const line = document.querySelector("[data-chosen]");
+  if (!line) return;
+  const chosen = document.querySelectorAll(`${line.dataset.chosenOf}:checked`).length;
+  line.textContent = chosen ? `${chosen} chosen:` : "Choose items, then:";
+  for (const button of line.closest("form").querySelectorAll("button")) button.disabled = !chosen;
+}
+addEventListener("change", count);
+addEventListener("found", count);
+addEventListener("pageshow", count);

@@ -1,0 +1,65 @@
+"""All spaces together: time, days, pace, what fits nowhere, and intention against attention."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from misir.analytics.readings import HEATMAP_DAYS
+from misir.analytics.schemas import GlobalAnalytics, SpaceTime
+from misir.analytics.views import global_analytics
+from misir.deps import Now, Res
+from misir.web.app import why, words
+from misir.web.app.charts import Bar, draw_bars, draw_calendar
+from misir.web.app.session import Visitor
+from misir.web.app.shell import PageRoute, show
+
+router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
+
+TRENDS: Final = {"up": "more than the week before", "down": "less than the week before", "flat": "as before"}
+HEALTH: Final = {
+    "healthy": "Your topics hold together.",
+    "drifting": "Your topics are loose: they hold together only in part.",
+    "sparse": "There is little to go by yet.",
+}
+
+
+@router.get("/everything")
+async def get_everything(request: Request, me: Visitor, res: Res, now: Now) -> Response:
+    found = await global_analytics(res, me, now=now)
+    counts = {one.date: one.count for one in found.activity_heatmap}
+    values = {
+        "found": found,
+        "health": HEALTH[found.overview.system_health],
+        "time": draw_bars((one.space_name, one.minutes, _minutes(one)) for one in found.time_allocation),
+        "cells": draw_calendar(counts, max(counts), HEATMAP_DAYS),
+        "days_read": sum(1 for count in counts.values() if count),
+        "pace": draw_bars(
+            (one.space_name, one.count, f"{one.count}, {TRENDS[one.trend.value]} ({one.count_before})")
+            for one in sorted(found.pace_by_space, key=lambda one: -one.count)
+        ),
+        "intentions": draw_intentions(found),
+        "reasons": why.reasons_of_everything(found),
+    }
+    return await show(request, me, "app/everything.html", values, page="everything")
+
+
+def _minutes(one: SpaceTime) -> str:
+    told = f"{words.span(one.minutes * 60_000)}, {one.percentage:.0f} %"
+    return f"{told}, partly estimated" if one.estimated else told
+
+
+def draw_intentions(found: GlobalAnalytics) -> list[dict[str, object]]:
+    """Two bars for each space with an intention: its share of attention, and how near its reading comes."""
+    return [
+        {
+            "one": one,
+            "attention": Bar("Attention", one.attention, 100 * one.attention, f"{one.attention:.0%}"),
+            "nearness": None
+            if one.similarity is None
+            else Bar("Near to it", one.similarity, 100 * one.similarity, f"{one.similarity:.2f}"),
+        }
+        for one in found.intentions
+    ]
