@@ -67,12 +67,12 @@ def x_of(index: float, n: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`share` of the longest bar, 0..100."""
+    """`share` of the longest bar, 0..100; `color` #rrggbb, or the page's own."""
 
     label: str
-    value: float
     share: float
     words: str
+    color: str | None = None
 
 
 def draw_bars(rows: Iterable[tuple[str, float, str]]) -> list[Bar]:
@@ -83,7 +83,7 @@ def draw_bars(rows: Iterable[tuple[str, float, str]]) -> list[Bar]:
     """
     listed = list(rows)
     most = max((value for _, value, _ in listed), default=0.0)
-    return [Bar(label, value, 100 * value / most if most else 0.0, words) for label, value, words in listed]
+    return [Bar(label, 100 * value / most if most else 0.0, words) for label, value, words in listed]
 
 
 @dataclass(frozen=True, slots=True)
