@@ -150,7 +150,7 @@ def serving(data_dir: Path) -> Iterator[str]:
     """A whole Misir on a port of its own."""
     app = create_app(
         Settings(_env_file=None, MOCK_AUTH=True, RATE_LIMIT_ENABLED=False, MISIR_DATA_DIR=data_dir)
-    )  # type: ignore[call-arg]
+    )
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -186,7 +186,7 @@ def shoot(browser: Browser, base: str) -> None:
     for theme in ("light", "dark"):
         for size, (width, height) in SIZES.items():
             viewport: Any = {"width": width, "height": height}
-            context = browser.new_context(color_scheme=theme, viewport=viewport)  # type: ignore[arg-type]
+            context = browser.new_context(color_scheme=theme, viewport=viewport)
             page = context.new_page()
             for name, address in addresses.items():
                 take(page, base + address, OUT / f"{name}-{size}-{theme}.png")

@@ -40,7 +40,7 @@ async def get_everything(request: Request, me: Visitor, res: Res, now: Now) -> R
         "found": found,
         "health": HEALTH[found.overview.system_health],
         "time": _by_space(
-            colors, [(one.space_id, one.space_name, one.minutes, _minutes(one)) for one in time]
+            colors, [(one.space_id, one.space_name, one.minutes, _time(one)) for one in time]
         ),
         "cells": draw_calendar(counts, max(counts), HEATMAP_DAYS),
         "days_read": sum(1 for count in counts.values() if count),
@@ -62,7 +62,7 @@ def _pace(one: SpacePace) -> str:
     return f"{one.count}, {TRENDS[one.trend.value]} ({one.count_before})"
 
 
-def _minutes(one: SpaceTime) -> str:
+def _time(one: SpaceTime) -> str:
     told = f"{words.span(one.minutes * 60_000)}, {one.percentage:.0f} %"
     return f"{told}, partly estimated" if one.estimated else told
 
