@@ -209,6 +209,9 @@ def pages_of(base: str) -> dict[str, str]:
     return {
         "home": "/app",
         "space": f"/app/spaces/{space}",
+        "everything": "/app/everything",
+        "map": f"/app/spaces/{space}/map",
+        "insights": f"/app/spaces/{space}/insights",
         "library": f"/app/spaces/{space}/library",
         "topic": f"/app/topics/{topic}",
         "item": f"/app/items/{item}",

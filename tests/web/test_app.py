@@ -32,7 +32,8 @@ GARDEN = [
     ("How much light a leaf needs", "Light meters show how little light shade plants need to grow leaves."),
     ("Grow lamps", "Lamps give plants light in winter; red and blue light makes leaves grow."),
 ]
-PAGES = ["/app", "/app/spaces/{space}", "/app/spaces/{space}/library", "/app/topics/{topic}", "/app/items/{item}",
+PAGES = ["/app", "/app/everything", "/app/spaces/{space}/insights", "/app/spaces/{space}/edit", "/app/spaces/{space}/map",
+         "/app/spaces/{space}", "/app/spaces/{space}/library", "/app/topics/{topic}", "/app/items/{item}",
          "/app/search?q=worms", "/app/start", "/app/spaces/{space}/add", "/app/settings"]  # fmt: skip
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

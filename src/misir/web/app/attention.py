@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from misir.deps import Now, Res
 from misir.fields import PathId
+from misir.insights.findings import Severity
 from misir.insights.schemas import Insight, Snooze, SuggestedAction
 from misir.insights.views import answer, list_insights, snooze
 from misir.resources import Resources
@@ -25,20 +26,20 @@ from misir.web.app.why import Why
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
 
-N_SHOWN: Final = 6
+N_SHOWN: Final = 12
 N_TITLES: Final = 3
 
 RULES: Final = {
     "low_margin": "Raised when the mean fit of the last 5 items of a space is below 0.3.",
     "high_drift": "Raised when a topic shifted within 7 days by more than is usual for you.",
-    "velocity_drop": "Raised when a week's items are less than half of the mean of 30 days, from 2 a week on.",
+    "velocity_drop": "Raised when a week has less than half of a month's usual items, from 2 a week on.",
     "confidence_drop": "Raised when a topic's confidence fell by more than 0.2 within 7 days.",
     "stagnation": "Raised when nothing was read in a space for 14 days.",
     "burst": "Raised from 5 items within 24 hours on, where that is more than on 9 of 10 of your days.",
     "intention_gap": "Raised when a month's reading is nearer to other topics than to what the space is for.",
     "echo": "Raised when more than 80 % of the last 50 items come from one site.",
     "never_read": "Raised when items were saved more than 30 days ago and never opened.",
-    "merge_proposal": "Raised when fewer than 3 in 4 items of two topics lie nearer to their own topic than to the other.",
+    "merge_proposal": "Raised when fewer than 3 in 4 items of two topics lie nearest to their own.",
     "split_proposal": "Raised when a topic's items fall into two groups that are clearly apart.",
 }
 
@@ -60,16 +61,15 @@ class Note:
     ways: list[Way]
 
 
-async def read_notes(
-    res: Resources, me: uuid.UUID, now: datetime, space_id: int | None = None
-) -> list[Note]:
-    """The newest active insights, of one space or of all, ready to be shown."""
+async def read_notes(res: Resources, me: uuid.UUID, now: datetime, space_id: int | None = None) -> list[Note]:
+    """Active insights of one space or of all, the gravest first, ready to be shown."""
     found, _ = await list_insights(res, me, now, space_id=space_id, limit=N_SHOWN)
     wanted = sorted({one for insight in found for one in insight.insight_data.artifact_ids[:N_TITLES]})
     async with res.database.as_user(me) as tx:
         rows = await (await tx.ask(SQL.list_titles, artifact_ids=wanted)).fetchall()
     titles = {row["id"]: row["title"] for row in rows}
-    return [_note(insight, titles) for insight in found]
+    urgent = sorted(found, key=lambda insight: -list(Severity).index(insight.severity))
+    return [_note(insight, titles) for insight in urgent]
 
 
 def _note(insight: Insight, titles: Mapping[int, str]) -> Note:
@@ -132,7 +132,13 @@ _PLACES: Final[Mapping[str, Sequence[tuple[str, str]]]] = {
     "PATCH": ((r"/api/v1/spaces/(\d+)", r"/app/spaces/\1/archive"),),
 }
 
-_NAMES: Final = {"subspace_id": "topic", "engagement_level": "level", "sort": "sort", "domain": "domain", "q": "q"}
+_NAMES: Final = {
+    "subspace_id": "topic",
+    "engagement_level": "level",
+    "sort": "sort",
+    "domain": "domain",
+    "q": "q",
+}
 
 
 def _query(target: str) -> str:
@@ -145,12 +151,17 @@ def _query(target: str) -> str:
 
 
 def _fields(body: Mapping[str, Any]) -> list[tuple[str, str]]:
-    named = {"into": "into", "action": "do", "artifact_ids": "item", "subspace_id": "topic", "space_id": "space"}
-    fields = []
-    for name, value in body.items():
-        if name in named:
-            fields += [(named[name], str(one)) for one in (value if isinstance(value, list) else [value])]
-    return fields
+    named = {
+        "into": "into",
+        "action": "do",
+        "artifact_ids": "item",
+        "subspace_id": "topic",
+        "space_id": "space",
+    }
+    known = [(named[name], value) for name, value in body.items() if name in named]
+    return [
+        (name, str(one)) for name, value in known for one in (value if isinstance(value, list) else [value])
+    ]
 
 
 @router.post("/insights/{insight_id}/dismiss")

@@ -39,9 +39,7 @@ async def get_everything(request: Request, me: Visitor, res: Res, now: Now) -> R
     values = {
         "found": found,
         "health": HEALTH[found.overview.system_health],
-        "time": _by_space(
-            colors, [(one.space_id, one.space_name, one.minutes, _time(one)) for one in time]
-        ),
+        "time": _by_space(colors, [(one.space_id, one.space_name, one.minutes, _time(one)) for one in time]),
         "cells": draw_calendar(counts, max(counts), HEATMAP_DAYS),
         "days_read": sum(1 for count in counts.values() if count),
         "pace": _by_space(colors, [(one.space_id, one.space_name, one.count, _pace(one)) for one in pace]),

@@ -22,6 +22,7 @@ from misir.resources import Resources
 from misir.spaces.schemas import Space
 from misir.spaces.views import list_spaces
 from misir.web.app import why
+from misir.web.app.attention import read_notes
 from misir.web.app.session import Visitor
 from misir.web.app.shell import SQL, PageRoute, show
 
@@ -44,6 +45,7 @@ async def get_home(request: Request, me: Visitor, res: Res, now: Now) -> Respons
         "space_names": {space.id: space for space in spaces},
         "topics": topics,
         "recent": recent,
+        "notes": await read_notes(res, me, now),
         "activity": draw_activity(rows, spaces, today),
         "week": summarise_week(rows, spaces, today),
         "why": why,

@@ -21,10 +21,14 @@ from misir.web.app.shell import PageRoute, show
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
 
-SIZE: Final = 1_000.0
+WIDTH: Final = 1_000.0
+HEIGHT: Final = 680.0
 EDGE: Final = 110.0
+LEAST: Final = 0.05
+"""Half of the smallest part of the layout that fills the drawing, so that near topics stay near."""
+
 SMALLEST: Final = 13.0
-LARGEST: Final = 88.0
+LARGEST: Final = 80.0
 N_SHADES: Final = 5
 FRESH: Final = ((7, "fresh"), (30, "recent"))
 """Up to how many days ago a topic was read for which border."""
@@ -32,7 +36,7 @@ FRESH: Final = ((7, "fresh"), (30, "recent"))
 
 @dataclass(frozen=True, slots=True)
 class Bubble:
-    """A topic's circle on a square of SIZE. `shade` 0..5 by confidence, `border` by when it was last read."""
+    """A topic's circle on the drawing. `shade` 0..5 by confidence, `border` by when it was last read."""
 
     id: int
     name: str
@@ -53,8 +57,8 @@ async def get_map(request: Request, me: Visitor, res: Res, now: Now, space_id: P
     values = {
         "space": space,
         "found": found,
-        "bubbles": draw_bubbles(found.nodes, most_items(found), now),
-        "dots": [_dot(one) for one in found.artifacts or []],
+        "bubbles": draw_bubbles(found.nodes, scale_of(found), now),
+        "dots": [_dot(one, scale_of(found)) for one in found.artifacts or []],
         "with_items": with_items,
         "n_frames": len(found.history),
         "tab": "map",
@@ -66,11 +70,11 @@ async def get_map(request: Request, me: Visitor, res: Res, now: Now, space_id: P
 async def get_frames(me: Visitor, res: Res, now: Now, space_id: PathId) -> Response:
     """The past, for the slider: asked for when somebody touches it."""
     found = await get_topology(res, me, space_id, now=now)
-    most = most_items(found)
+    scale = scale_of(found)
     frames = [
         {
             "at": f"{frame.timestamp.day} {frame.timestamp:%b %Y}",
-            "bubbles": [_packed(one) for one in draw_bubbles(frame.nodes, most, frame.timestamp)],
+            "bubbles": [_packed(one) for one in draw_bubbles(frame.nodes, scale, frame.timestamp)],
         }
         for frame in found.history
     ]
@@ -82,34 +86,46 @@ def _packed(bubble: Bubble) -> list[Any]:
     return [bubble.id, *place, bubble.shade, bubble.border, bubble.name, bubble.words]
 
 
-def most_items(found: Topology) -> int:
-    """Of any topic at any time shown: sizes mean the same in every frame."""
-    return max((node.artifact_count for frame in found.history for node in frame.nodes), default=0)
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """From the layout to the drawing, the same for every frame.
+
+    x, y: what is in the middle; step: pixels a unit; most: the items of the largest topic.
+    """
+
+    x: float
+    y: float
+    step: float
+    most: int
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        return WIDTH / 2 + (x - self.x) * self.step, HEIGHT / 2 + (y - self.y) * self.step
 
 
-def draw_bubbles(nodes: Iterable[Node], most: int, at: datetime) -> list[Bubble]:
+def scale_of(found: Topology) -> Scale:
+    """PURE: every topic at any time shown fits, and sizes mean the same in every frame."""
+    nodes = [node for frame in found.history for node in frame.nodes if node.is_placed]
+    xs, ys = [node.x for node in nodes] or [0.0], [node.y for node in nodes] or [0.0]
+    half_x = max((max(xs) - min(xs)) / 2, LEAST)
+    half_y = max((max(ys) - min(ys)) / 2, LEAST)
+    step = min((WIDTH / 2 - EDGE) / half_x, (HEIGHT / 2 - EDGE) / half_y)
+    most = max((node.artifact_count for node in nodes), default=0)
+    return Scale((max(xs) + min(xs)) / 2, (max(ys) + min(ys)) / 2, step, most)
+
+
+def draw_bubbles(nodes: Iterable[Node], scale: Scale, at: datetime) -> list[Bubble]:
     """PURE: largest first, so that small ones lie on top. The area grows with the items."""
-    bubbles = [_bubble(node, most, at) for node in nodes if node.is_placed]
+    bubbles = [_bubble(node, scale, at) for node in nodes if node.is_placed]
     return sorted(bubbles, key=lambda bubble: -bubble.r)
 
 
-def _bubble(node: Node, most: int, at: datetime) -> Bubble:
-    share = (node.artifact_count / most) ** 0.5 if most else 0.0
+def _bubble(node: Node, scale: Scale, at: datetime) -> Bubble:
+    share = (node.artifact_count / scale.most) ** 0.5 if scale.most else 0.0
     border = border_of(node.last_active_at, at)
     told = f"{node.artifact_count} items, confidence {node.confidence:.2f}, {_activity(node, at)}"
-    x, y = place_of(node.x, node.y)
+    x, y = scale.place(node.x, node.y)
     radius = SMALLEST + (LARGEST - SMALLEST) * share
     return Bubble(node.subspace_id, node.name, x, y, radius, words.dots(node.confidence), border, told)
-
-
-def place_of(x: float, y: float) -> tuple[float, float]:
-    """From the layout's [−1, 1] to the drawing, with room for the bubbles at the edge.
-
-    >>> place_of(-1, -1), place_of(0, 0)
-    ((110.0, 110.0), (500.0, 500.0))
-    """
-    half = SIZE / 2 - EDGE
-    return SIZE / 2 + half * x, SIZE / 2 + half * y
 
 
 def border_of(last: datetime | None, at: datetime) -> str:
@@ -123,7 +139,6 @@ def _activity(node: Node, at: datetime) -> str:
     return "never read" if node.last_active_at is None else f"last read {words.ago(node.last_active_at, at)}"
 
 
-def _dot(one: Place) -> dict[str, Any]:
-    x, y = place_of(one.x, one.y)
+def _dot(one: Place, scale: Scale) -> dict[str, Any]:
+    x, y = scale.place(one.x, one.y)
     return {"id": one.artifact_id, "title": one.title, "x": x, "y": y}
-

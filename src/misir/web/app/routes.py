@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from misir.errors import MisirError, not_found
 from misir.web.app import (
+    attention,
     bulk,
     door,
     everything,
@@ -15,6 +16,7 @@ from misir.web.app import (
     insights_page,
     item,
     keep,
+    map_page,
     settings_page,
     space,
     start,
@@ -23,7 +25,22 @@ from misir.web.app import (
 from misir.web.app.shell import PageRoute, refuse
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-ROOMS = (door, home, everything, find, bulk, item, insights_page, keep, settings_page, space, start, topics)
+ROOMS = (
+    door,
+    home,
+    everything,
+    find,
+    attention,
+    bulk,
+    item,
+    insights_page,
+    map_page,
+    keep,
+    settings_page,
+    space,
+    start,
+    topics,
+)
 for room in ROOMS:
     router.include_router(room.router)
 

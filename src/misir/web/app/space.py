@@ -24,6 +24,7 @@ from misir.spaces.topic_schemas import LifeEvent
 from misir.spaces.topic_views import get_topic, list_space_events, list_topic_events
 from misir.spaces.views import get_space, list_subspaces
 from misir.web.app import why
+from misir.web.app.attention import read_notes
 from misir.web.app.session import Visitor
 from misir.web.app.shell import SQL, PageRoute, show
 
@@ -60,6 +61,7 @@ async def get_overview(request: Request, me: Visitor, res: Res, now: Now, space_
         "retired": [topic for topic in topics if topic.state == "retired"],
         "events": await tell(res, me, life.events, topics),
         "found": await space_analytics(res, me, space_id, now=now),
+        "notes": await read_notes(res, me, now, space_id),
         "tab": "overview",
         "why": why,
     }

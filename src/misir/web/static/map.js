@@ -4,32 +4,34 @@
 const map = document.querySelector("[data-map]");
 if (map) {
   for (const tool of document.querySelectorAll("[data-script]")) tool.hidden = false;
-  const SIZE = 1000;
-  const view = { x: 0, y: 0, size: SIZE };
+  const [WIDTH, HEIGHT] = [1000, 680];
+  const view = { x: 0, y: 0, near: 1 };
   const group = map.querySelector("[data-bubbles]");
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-  const look = () => map.setAttribute("viewBox", `${view.x} ${view.y} ${view.size} ${view.size}`);
-  function zoom(by, at = { x: view.x + view.size / 2, y: view.y + view.size / 2 }) {
-    const size = Math.min(SIZE, Math.max(SIZE / 12, view.size * by));
-    const inside = (value) => Math.min(SIZE - size, Math.max(0, value));
-    view.x = inside(at.x - (at.x - view.x) * (size / view.size));
-    view.y = inside(at.y - (at.y - view.y) * (size / view.size));
-    view.size = size;
-    look();
+  const labels = map.querySelector("[data-labels]");
+  const label = (id) => labels.querySelector(`[data-of="${id}"]`);
+
+  // `near` is how many times nearer than the whole; the part in view stays within the drawing.
+  function look(x, y, near) {
+    view.near = Math.min(12, Math.max(1, near));
+    const [width, height] = [WIDTH / view.near, HEIGHT / view.near];
+    view.x = Math.min(WIDTH - width, Math.max(0, x));
+    view.y = Math.min(HEIGHT - height, Math.max(0, y));
+    map.setAttribute("viewBox", `${view.x} ${view.y} ${width} ${height}`);
+  }
+  function zoom(by, at = { x: view.x + WIDTH / view.near / 2, y: view.y + HEIGHT / view.near / 2 }) {
+    const near = Math.min(12, Math.max(1, view.near / by));
+    look(at.x - ((at.x - view.x) * view.near) / near, at.y - ((at.y - view.y) * view.near) / near, near);
   }
   function place(event) {
-    const box = map.getBoundingClientRect();
-    return {
-      x: view.x + ((event.clientX - box.left) / box.width) * view.size,
-      y: view.y + ((event.clientY - box.top) / box.height) * view.size,
-    };
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(map.getScreenCTM().inverse());
+    return { x: at.x, y: at.y };
   }
   for (const button of document.querySelectorAll("[data-zoom]")) {
     button.addEventListener("click", () => {
       if (button.dataset.zoom !== "reset") return zoom(Number(button.dataset.zoom));
-      Object.assign(view, { x: 0, y: 0, size: SIZE });
-      return look();
+      return look(0, 0, 1);
     });
   }
   map.addEventListener("wheel", (event) => {
@@ -46,12 +48,10 @@ if (map) {
     moved = false;
   });
   map.addEventListener("pointermove", (event) => {
-    if (!held || view.size === SIZE) return;
+    if (!held || view.near === 1) return;
     const at = place(event);
     moved = moved || Math.hypot(at.x - held.x, at.y - held.y) > 6;
-    view.x = Math.min(SIZE - view.size, Math.max(0, view.x + held.x - at.x));
-    view.y = Math.min(SIZE - view.size, Math.max(0, view.y + held.y - at.y));
-    look();
+    look(view.x + held.x - at.x, view.y + held.y - at.y, view.near);
   });
   addEventListener("pointerup", () => { held = null; });
   map.addEventListener("click", (event) => {
@@ -66,6 +66,7 @@ if (map) {
     for (const bubble of group.children) {
       const fits = bubble.dataset.name.includes(word) && !(fresh.checked && bubble.dataset.border === "old");
       bubble.classList.toggle("faint", !fits);
+      label(bubble.dataset.id).classList.toggle("faint", !fits);
       bubble.tabIndex = fits ? 0 : -1;
     }
   }
@@ -100,29 +101,33 @@ if (map) {
       link.dataset.id = id;
       const circle = link.appendChild(document.createElementNS(ns, "circle"));
       circle.appendChild(document.createElementNS(ns, "title"));
-      link.appendChild(document.createElementNS(ns, "text"));
+      labels.appendChild(document.createElementNS(ns, "text")).dataset.of = id;
       return link;
     }
     function draw(link, [, x, y, r]) {
-      const [circle, text] = [link.querySelector("circle"), link.querySelector("text")];
+      const [circle, text] = [link.querySelector("circle"), label(link.dataset.id)];
       for (const [key, value] of [["cx", x], ["cy", y], ["r", r]]) circle.setAttribute(key, value);
       text.setAttribute("x", x);
-      text.setAttribute("y", y + r + 24);
+      text.setAttribute("y", y + r + 20);
       link.at = [0, x, y, r];
     }
-    function dress(link, [, , , , shade, border, label, words]) {
+    function dress(link, [, , , , shade, border, title, words]) {
       link.querySelector("circle").setAttribute("class", `bubble c${shade} ${border}`);
-      link.querySelector("title").textContent = `${label}: ${words}`;
-      link.querySelector("text").textContent = label;
-      link.setAttribute("aria-label", `${label}: ${words}`);
-      link.dataset.name = label.toLowerCase();
+      link.querySelector("title").textContent = `${title}: ${words}`;
+      label(link.dataset.id).textContent = title;
+      link.setAttribute("aria-label", `${title}: ${words}`);
+      link.dataset.name = title.toLowerCase();
       link.dataset.border = border;
     }
     function show(index) {
       const frame = frames[index];
       said.textContent = index === frames.length - 1 ? now : frame.at;
       const there = new Map(frame.bubbles.map((one) => [String(one[0]), one]));
-      for (const link of group.children) link.classList.toggle("gone", !there.has(link.dataset.id));
+      for (const link of group.children) {
+        const isGone = !there.has(link.dataset.id);
+        link.classList.toggle("gone", isGone);
+        label(link.dataset.id).classList.toggle("gone", isGone);
+      }
       map.querySelector("[data-dots]").classList.toggle("gone", index !== frames.length - 1);
       const moves = frame.bubbles.map((to) => {
         const link = bubble(to[0]);
