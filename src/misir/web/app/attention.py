@@ -159,9 +159,8 @@ def _fields(body: Mapping[str, Any]) -> list[tuple[str, str]]:
         "space_id": "space",
     }
     known = [(named[name], value) for name, value in body.items() if name in named]
-    return [
-        (name, str(one)) for name, value in known for one in (value if isinstance(value, list) else [value])
-    ]
+    listed = [(name, value if isinstance(value, list) else [value]) for name, value in known]
+    return [(name, str(one)) for name, values in listed for one in values]
 
 
 @router.post("/insights/{insight_id}/dismiss")
