@@ -26,7 +26,7 @@ async def get_search(request: Request, me: Visitor, res: Res) -> Response:
     """What was asked and what was found; a page without a question says how to ask."""
     question, topics = None, dict[int, str]()
     if request.query_params.get("q", "").strip():
-        await spend(request, bucket_of(res.settings, me, "GET", SUGGESTIONS, {}))
+        await _spend(request, res, me)
         question = await ask(res, me, request.query_params)
         topics = await _name_topics(res, me, question)
     calibration = res.embedder.calibration
@@ -38,6 +38,12 @@ async def get_search(request: Request, me: Visitor, res: Res) -> Response:
     }
     status = question.problem.status if question and question.problem else 200
     return await show(request, me, "app/search.html", values, page="search", status=status)
+
+
+async def _spend(request: Request, res: Resources, me: uuid.UUID) -> None:
+    """A search while somebody types counts as a suggestion does."""
+    if res.limiter is not None:
+        await spend(res.limiter, request.scope, bucket_of(res.settings, me, "GET", SUGGESTIONS, {}))
 
 
 async def _name_topics(res: Resources, me: uuid.UUID, question: Question) -> dict[int, str]:
