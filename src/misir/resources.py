@@ -164,7 +164,8 @@ def build_resources(settings: Settings, *, embedder: Embedder | None = None) -> 
         embedder = shared_embedder(settings, lambda: res.ask_for_embedder())  # noqa: PLW0108 - `res` comes later
     verifier = build_verifier(settings)
     embedder = embedder or build_embedder(settings)
-    return Resources(settings, embedder, verifier, build_limiter(settings), build_sign_in(settings))
+    res = Resources(settings, embedder, verifier, build_limiter(settings), build_sign_in(settings))
+    return res
 
 
 def build_limiter(settings: Settings) -> Limiter | None:
