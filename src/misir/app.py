@@ -34,11 +34,12 @@ from misir.spaces import routes as spaces
 from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
+from misir.web.app import routes as web_app
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, analytics, insights, profile, account,
-    webhooks, admin, system, pages, metrics,
+    capture, spaces, topics, corrections, sessions, library, search, insights, analytics, profile, account,
+    webhooks, admin, system, pages, web_app, metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",

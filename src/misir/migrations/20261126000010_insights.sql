@@ -76,7 +76,7 @@ left join lateral (
 ) m on true;
 
 -- What a deletion looks up, once for every row that goes.
-create index signal_by_embedding on misir.signal (embedding_id);
+create index if not exists signal_by_embedding on misir.signal (embedding_id);
 create index signal_by_session on misir.signal (session_id) where session_id is not null;
 create index drift_event_by_signal on misir.drift_event (trigger_signal_id) where trigger_signal_id is not null;
 create index correction_move_by_origin on misir.correction_move (from_subspace_id) where from_subspace_id is not null;
