@@ -20,7 +20,8 @@ def shared(
     name = f"profiles_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
         conn.execute(f"create database {name} template misir_template strategy file_copy".encode())
-    app = running_app(server_url(name, "misir_login"), fakes.embedder_of(sea=fakes.direction(1)))
+    embedder = fakes.embedder_of(sea=fakes.direction(1))
+    app = running_app(server_url(name, "misir_login"), embedder, MISIR_SECRET_KEY="k" * 44)
     with app as client, psycopg.connect(server_url(name), autocommit=True) as owner:
         yield client, owner
     with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
