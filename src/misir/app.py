@@ -14,6 +14,7 @@ from misir.capture import routes as capture
 from misir.deps import Problem
 from misir.embed.embedder import Embedder
 from misir.errors import MisirError, install_error_handlers
+from misir.insights import routes as insights
 from misir.jobs.worker import working
 from misir.library import routes as library
 from misir.limits import policy_of
@@ -21,7 +22,8 @@ from misir.plumbing.http import BodyLimit, CatchAll, CrossOrigin, HeadIsGet, Req
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging
 from misir.plumbing.routing import FoundRoute
-from misir.profile import routes as profile
+from misir.profile import profile_routes as profile
+from misir.profile import routes as account
 from misir.resources import build_resources
 from misir.search import routes as search
 from misir.sessions import routes as sessions
@@ -34,8 +36,8 @@ from misir.web import metrics, pages, system
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, profile, webhooks, admin, system, pages,
-    metrics,
+    capture, spaces, topics, corrections, sessions, library, search, insights, profile, account, webhooks,
+    admin, system, pages, metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",

@@ -166,6 +166,7 @@ update misir.subspace_marker set last_matched_at = greatest(last_matched_at, %(o
 where user_id = %(user_id)s and space_id = %(space_id)s and marker_id = any(%(marker_ids)s);
 
 -- name: list_latest
-select id, space_id, url, title, captured_at from misir.artifact
+select id, space_id, url, title, captured_at from misir.artifact a
 where user_id = %(user_id)s and deleted_at is null
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
 order by captured_at desc, id desc limit 5;

@@ -1,5 +1,10 @@
 -- What the worker reads and writes of a space, as the service role: every statement names its user.
 
+-- name: load_standing
+-- Is it live, archived, or in the trash?
+select archived_at, deleted_at from misir.space
+where id = %(space_id)s and user_id = %(user_id)s;
+
 -- name: load_progress
 select id, next_seq, auto_subspaces, judged_seq, consolidated_seq, consolidated_at
 from misir.space
