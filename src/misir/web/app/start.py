@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from misir.capture.pipeline import capture
-from misir.capture.schemas import CaptureRequest
+from misir.capture.schemas import Captured, CaptureRequest
 from misir.deps import Now, Res
 from misir.errors import invalid
 from misir.fields import PathId
@@ -33,8 +33,8 @@ async def get_start(request: Request, me: Visitor) -> Response:
 async def post_start(request: Request, me: Visitor, res: Res, now: Now) -> Response:
     """One space with its topics, if any were named; a topic's phrases stand behind a colon."""
     form = await read_form(request)
-    space_id = await create_space(res, me, _space(form), now)
-    return go(request, f"/app/spaces/{space_id}", "Your space is there. Now put something in it.")
+    space = await create_space(res, me, _space(form), now)
+    return go(request, f"/app/spaces/{space.id}", "Your space is there. Now put something in it.")
 
 
 def _space(form: Form) -> NewSpace:
@@ -71,9 +71,16 @@ async def get_add(request: Request, me: Visitor, res: Res, now: Now, space_id: P
 async def post_add(request: Request, me: Visitor, res: Res, now: Now, space_id: PathId) -> Response:
     form = await read_form(request)
     captured = await capture(res, me, _capture(form, space_id, now.isoformat()), now)
-    placed = "It found its topic." if captured.subspace_id else "It fits no topic yet."
-    said = f"Captured. {placed}" if captured.is_new else "You had this one already; the visit was added."
+    said = _say(captured)
     return go(request, f"/app/items/{captured.artifact_id}", said)
+
+
+def _say(captured: Captured) -> str:
+    if captured.pending:
+        return "Kept. It finds its topic when the embedding model is back."
+    if not captured.is_new:
+        return "You had this one already; the visit was added."
+    return f"Captured. {'It found its topic.' if captured.subspace_id else 'It fits no topic yet.'}"
 
 
 def _capture(form: Form, space_id: int, stamp: str) -> CaptureRequest:
