@@ -10,7 +10,7 @@ import pytest
 
 from misir.embed.calibration import calibration_for
 from misir.embed.models import MINILM, NOMIC
-from misir.search.find import mapped_threshold
+from misir.search.meaning import mapped_threshold
 
 PAGES = {
     "csv": "Comma separated values, the format that spreadsheets and databases exchange.",
