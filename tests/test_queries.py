@@ -16,7 +16,7 @@ from misir.plumbing.sqlfile import Statements
 
 SOURCE = Path(str(files("misir")))
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
-WORKERS = {"reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql"}
+WORKERS = {"restore.sql", "reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql"}
 """Asked by the worker, as the service role."""
 
 STATEMENTS = [

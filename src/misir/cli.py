@@ -19,6 +19,8 @@ from misir.check.command import check_command
 from misir.demo import Client
 from misir.embed.models import resolve_model
 from misir.errors import MisirError
+from misir.exports import command as exports
+from misir.imports import command as imports
 from misir.jobs import command as worker
 from misir.plumbing.migrate import migrate as migrate_database
 from misir.plumbing.migrate import shipped_migrations
@@ -70,6 +72,8 @@ def main() -> None:
         sys.exit(f"misir: {error.detail}")
 
 
+app.command("import", epilog=epilog(*imports.EXAMPLES))(imports.import_command)
+app.command("export", epilog=epilog(*exports.EXAMPLES))(exports.export_command)
 app.command("calibrate", epilog=epilog(*calibrate.EXAMPLES))(calibrate.calibrate_command)
 app.command("replay", epilog=epilog(*replay.EXAMPLES))(replay.replay_command)
 app.command("worker", epilog=epilog(*worker.EXAMPLES))(worker.worker_command)
