@@ -154,8 +154,9 @@ def _print(answer: DryRun | ImportDetail) -> None:
     if isinstance(answer, DryRun):
         shown: list[list[Any]] = [[one.url, one.title or "", one.captured_at or ""] for one in answer.samples]
         print_table(["address", "title", "read"], shown)
+        counts = f"{answer.new_count:,} new, {answer.known_count:,} known"
         out.print(
-            f"{answer.format}: {answer.total:,} entries; {answer.new_count:,} new, {answer.known_count:,} known, "
+            f"{answer.format}: {answer.total:,} entries; {counts}, "
             f"{answer.duplicate_count:,} duplicates, {answer.skipped_count:,} skipped. Nothing was kept."
         )
     else:
