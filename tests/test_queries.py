@@ -85,7 +85,8 @@ def test_a_lock_is_named_as_one() -> None:
 
 def test_python_holds_no_sql() -> None:
     """SQL lives in .sql files; what is left in Python is DDL that no file can hold: names are its parameters."""
-    ddl = {"migrate.py", "local_database.py", "embedded_postgres.py", "db.py"}
+    # readers.py asks the databases of browsers, which are files of somebody else.
+    ddl = {"migrate.py", "local_database.py", "embedded_postgres.py", "db.py", "readers.py"}
     sql = re.compile(r"[\"'](select .* from |insert into |update .* set |delete from )", re.IGNORECASE)
     found = [
         path.name

@@ -52,11 +52,19 @@ REQUESTS: dict[str, list[Sent]] = {
     "POST /api/v1/artifacts/ingest": [
         Sent("/artifacts/ingest", body={"space_id": "{space}"}, needs="write", file=b"# sea")
     ],
-    "GET /api/v1/export": [Sent("/export", {"space_id": "{space}"}), Sent("/export", {"format": "bookmarks"})],
+    "GET /api/v1/export": [
+        Sent("/export", {"space_id": "{space}"}),
+        Sent("/export", {"format": "bookmarks"}),
+    ],
     "GET /api/v1/imports": [Sent("/imports")],
     "POST /api/v1/imports": [
         Sent("/imports", body={"space_id": "{space}"}, needs="write", file=b"https://new.example/ sea"),
-        Sent("/imports", body={"space_id": "{space}", "dry_run": "true"}, needs="write", file=b"https://a.example/"),
+        Sent(
+            "/imports",
+            body={"space_id": "{space}", "dry_run": "true"},
+            needs="write",
+            file=b"https://a.example/",
+        ),
     ],
     "GET /api/v1/imports/{import_id}": [Sent("/imports/{import}")],
     "POST /api/v1/imports/{import_id}/undo": [Sent("/imports/{import}/undo", needs="write")],
@@ -367,7 +375,10 @@ def furnish(
         "insert into misir.session (user_id, external_id) values (%s, 'x') returning id", [user]
     ).fetchone()
     imported = client.post(
-        "/api/v1/imports", data={"space_id": space}, files={"file": ("a.txt", b"https://a.example/")}, headers=headers
+        "/api/v1/imports",
+        data={"space_id": space},
+        files={"file": ("a.txt", b"https://a.example/")},
+        headers=headers,
     ).json()["id"]
     marker = owner.execute("select id from misir.marker where user_id = %s", [user]).fetchone()
     insight = owner.execute(

@@ -85,7 +85,10 @@ def differences(in_process: Callable[..., Any], embedder: Any, **settings: Any) 
 def contents(url: str) -> dict[str, Any]:
     """The library without its ids: what a person would know it by."""
     with psycopg.connect(url) as conn:
-        sizes = {table: conn.execute(f"select count(*) from misir.{table}".encode()).fetchone()[0] for table in TABLES}
+        sizes = {
+            table: conn.execute(f"select count(*) from misir.{table}".encode()).fetchone()[0]
+            for table in TABLES
+        }
         pages = conn.execute(
             "select s.name, a.url, a.title, a.content, t.name, a.assigned_by, a.engagement_level, a.scroll_depth, a.captured_at, "
             "a.deleted_at, a.pinned, a.taught_weight, a.learned_seq, a.fit from misir.artifact a join misir.space s on s.id = a.space_id "
@@ -122,11 +125,13 @@ def same_numbers(one: Any, other: Any) -> bool:
     return one == (pytest.approx(other, abs=1e-5) if isinstance(one, float) else other)
 
 
-def test_an_export_into_an_empty_database_is_the_same_library(
+def test_an_export_into_an_empty_database_is_the_same_library(  # noqa: PLR0917
     run_app: Callable[..., httpx.Client], in_process: Callable[..., Any], running_app: Callable[..., Any], server_url: Callable[..., str],
     fresh: str, database: str, fakes: Any,
 ) -> None:  # fmt: skip
-    embedder = fakes.embedder_of(sea=fakes.direction(1), wood=fakes.direction(0, 1), ice=fakes.direction(0, 0, 1))
+    embedder = fakes.embedder_of(
+        sea=fakes.direction(1), wood=fakes.direction(0, 1), ice=fakes.direction(0, 0, 1)
+    )
     api = run_app(embedder=embedder)
     furnish(api)
     work(in_process, embedder)
@@ -150,7 +155,7 @@ def test_an_export_into_an_empty_database_is_the_same_library(
         assert (run["state"], run["failed_count"], run["refused"]) == ("done", 0, [])
         after = contents(server_url(fresh))
         assert after["sizes"] == before["sizes"]
-        assert all(before["sizes"][table] for table in TABLES if table not in {"drift_event"})
+        assert all(before["sizes"][table] for table in TABLES if table != "drift_event")
         for what in ("pages", "log", "corrections", "events", "centroids"):
             for old, restored in zip(before[what], after[what], strict=True):
                 assert all(map(same_numbers, old, restored)), (what, old, restored)
@@ -166,7 +171,10 @@ def test_an_export_into_an_empty_database_is_the_same_library(
 
 
 def test_what_was_changed_by_hand_is_refused_line_by_line(
-    run_app: Callable[..., httpx.Client], in_process: Callable[..., Any], owner: psycopg.Connection[Any], fakes: Any
+    run_app: Callable[..., httpx.Client],
+    in_process: Callable[..., Any],
+    owner: psycopg.Connection[Any],
+    fakes: Any,
 ) -> None:
     embedder = fakes.embedder_of(sea=fakes.direction(1))
     api = run_app(embedder=embedder)
@@ -198,7 +206,9 @@ def test_what_was_changed_by_hand_is_refused_line_by_line(
         ({"version": 9}, "no export this version"),
     ):
         lines[0] |= change
-        run = ask(api, "POST", "/imports", files={"file": ("e.jsonl", b"\n".join(map(orjson.dumps, lines)) + b"\n")})
+        run = ask(
+            api, "POST", "/imports", files={"file": ("e.jsonl", b"\n".join(map(orjson.dumps, lines)) + b"\n")}
+        )
         work(in_process, embedder)
         assert said in ask(api, "GET", f"/imports/{run['id']}")["error"]
         lines[0] |= {"version": 1, "model": model}

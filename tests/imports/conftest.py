@@ -34,7 +34,9 @@ class Shelf:
         assert answer.status_code == expect, (method, path, answer.status_code, answer.text)
         return answer.json()
 
-    def send(self, data: bytes, name: str = "file", *, expect: int = 202, key: str = "", **fields: Any) -> Any:
+    def send(
+        self, data: bytes, name: str = "file", *, expect: int = 202, key: str = "", **fields: Any
+    ) -> Any:
         fields = {"space_id": self.space, **fields}
         headers = {"Idempotency-Key": key} if key else {}
         form = {name: str(value) for name, value in fields.items() if value is not None}

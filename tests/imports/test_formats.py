@@ -158,7 +158,9 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, name: str) -
         read(tmp_path, data)
 
 
-@pytest.mark.parametrize("data", [b"", b"just words", b"\x89PNG\r\n", b"{}", b"[1]", b"PK\x03\x04broken", b"a,b\n1,2"])
+@pytest.mark.parametrize(
+    "data", [b"", b"just words", b"\x89PNG\r\n", b"{}", b"[1]", b"PK\x03\x04broken", b"a,b\n1,2"]
+)
 def test_what_is_no_format_is_none(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)

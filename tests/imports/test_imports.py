@@ -33,7 +33,7 @@ def test_a_dry_run_says_what_an_import_then_does(shelf: Any, owner: psycopg.Conn
     assert seen["samples"][0] == {
         "url": "https://a.example/1", "title": "sea one", "captured_at": None, "has_text": False, "is_known": True
     }  # fmt: skip
-    assert [(one["position"], one["reason"]) for one in seen["skipped"]][0] == (4, "not a web page")
+    assert next((one["position"], one["reason"]) for one in seen["skipped"]) == (4, "not a web page")
     assert owner.execute("select count(*) from misir.import_run").fetchone() == (0,)
     assert shelf.artifacts()["count"] == 1
 

@@ -187,21 +187,23 @@ async def _put_aside(batch: Batch, items: Sequence[_Item]) -> None:
                 batch.res.turns.of(_space_of(chunk[0])),
                 batch.res.database.as_user(batch.user_id) as tx,
             ):
-                for item in chunk:
-                    await _set_down(batch, tx, item)
+                kept = [(item.index, await _set_down(batch, tx, item)) for item in chunk]
+                await batch.note(tx, [(index, one) for index, one in kept if one is not None])
 
 
 def _space_of(item: _Item) -> int:
     return item.page.request.space_id
 
 
-async def _set_down(batch: Batch, tx: Tx, item: _Item) -> None:
+async def _set_down(batch: Batch, tx: Tx, item: _Item) -> Captured | None:
     try:
-        batch.succeed(item.index, await set_down(tx, item.page))
+        captured = await set_down(tx, item.page)
     except MisirError as refusal:  # before anything was written
         batch.refuse(item.index, item.page, refusal)
-    else:
-        count_capture("pending")
+        return None
+    batch.succeed(item.index, captured)
+    count_capture("pending")
+    return captured
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

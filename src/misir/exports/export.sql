@@ -109,16 +109,18 @@ select r.id, row_to_json(r)::text as line from (
 ) r;
 
 -- name: list_signals
+-- Of the artifacts that are there: one that came from another space brings its signals along.
 select r.id, row_to_json(r)::text as line from (
   select 'signal' as kind, g.id, g.space_id, g.artifact_id, g.subspace_id, g.embedding_id, g.session_id, g.seq,
          g.event_hash, g.payload_hash, g.type, g.magnitude, g.engagement_level, g.base_weight, g.taught_weight,
          g.updates_centroid, g.similarity, g.raw_margin, g.probability, g.fit, g.assigned_by, g.matched_marker_ids,
          g.config_version, g.occurred_at, g.client_teaches, g.none_probability, g.candidates, g.candidate_count,
-         g.withheld, g.created_at
+         g.withheld, g.dwell_time_ms, g.active_time_ms, g.created_at
   from misir.signal g
-  join misir.space s on s.id = g.space_id and s.user_id = g.user_id and s.deleted_at is null
+  join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id
+  join misir.space s on s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null
   where g.user_id = %(user_id)s and g.id > %(after_id)s and g.id <= %(last_id)s
-    and (%(space_id)s::bigint is null or g.space_id = %(space_id)s::bigint)
+    and (%(space_id)s::bigint is null or a.space_id = %(space_id)s::bigint)
   order by g.id limit %(limit)s
 ) r;
 

@@ -9,8 +9,8 @@ from starlette.responses import StreamingResponse
 
 from misir.deps import Me, Now, Res, problems
 from misir.exports.stream import Format, export_bookmarks, export_lines, open_export
-from misir.gate import gated_router
 from misir.fields import Id
+from misir.gate import gated_router
 
 router = gated_router(tag="account")
 

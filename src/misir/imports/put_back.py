@@ -31,7 +31,7 @@ NEEDED: Final = {
     "marker": ("space_id",),
     "artifact": ("space_id",),
     "embedding": ("artifact_id",),
-    "signal": ("space_id", "artifact_id"),
+    "signal": ("artifact_id",),
     "correction": ("space_id",),
     "subspace_event": ("space_id",),
     "drift_event": ("subspace_id",),

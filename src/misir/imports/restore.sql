@@ -102,13 +102,14 @@ insert into misir.signal (
   id, user_id, space_id, artifact_id, subspace_id, embedding_id, session_id, seq, event_hash, payload_hash, type,
   magnitude, engagement_level, base_weight, taught_weight, updates_centroid, similarity, raw_margin, probability, fit,
   assigned_by, matched_marker_ids, config_version, occurred_at, client_teaches, none_probability, candidates,
-  candidate_count, withheld, created_at)
+  candidate_count, withheld, dwell_time_ms, active_time_ms, created_at)
 overriding system value
 select
   r.id, %(user_id)s, r.space_id, r.artifact_id, r.subspace_id, r.embedding_id, r.session_id, r.seq, r.event_hash,
   r.payload_hash, r.type, r.magnitude, r.engagement_level, r.base_weight, r.taught_weight, r.updates_centroid,
   r.similarity, r.raw_margin, r.probability, r.fit, r.assigned_by, r.matched_marker_ids, r.config_version, r.occurred_at,
-  r.client_teaches, r.none_probability, r.candidates, r.candidate_count, r.withheld, r.created_at
+  r.client_teaches, r.none_probability, r.candidates, r.candidate_count, r.withheld, r.dwell_time_ms, r.active_time_ms,
+  r.created_at
 from jsonb_populate_recordset(null::misir.signal, %(rows)s) r;
 
 -- name: put_correction

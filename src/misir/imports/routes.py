@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field
 
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.errors import invalid
-from misir.gate import gated_router
 from misir.fields import Id, PathId
 from misir.forms import checked_body, described, is_form, sent_form
+from misir.gate import gated_router
 from misir.idempotency import Key, read_key, receipt_of
 from misir.imports import start
 from misir.imports.formats import Format

@@ -153,7 +153,7 @@ class Embedding(Line):
 
 class Signal(Line):
     id: Id
-    space_id: Id
+    space_id: Id | None = None
     artifact_id: Id
     subspace_id: Id | None = None
     embedding_id: Id | None = None
@@ -180,6 +180,8 @@ class Signal(Line):
     candidates: list[Json] = Field(default_factory=list)
     candidate_count: Count = 0
     withheld: list[Text] = Field(default_factory=list)
+    dwell_time_ms: Place | None = None
+    active_time_ms: Place | None = None
     created_at: Moment
 
 

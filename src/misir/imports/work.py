@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from misir.capture.batch import capture_batch
 from misir.capture.schemas import Captured
-from misir.errors import MisirError
+from misir.errors import MisirError, unavailable
 from misir.imports.restore import restore, take_back
 from misir.imports.run import Run, set_state
 from misir.imports.source import SQL, Row, Source, local_copy, opened_source
@@ -67,6 +67,8 @@ async def _count(res: Resources, run: Run, _: datetime) -> None:
 
 
 async def _take_in(res: Resources, run: Run, now: datetime) -> None:
+    """Without a model it waits: an import has time, and its pages shall not fill the queue of captures."""
+    await res.embedder.load()
     started = time.monotonic()
     async with (
         local_copy(res, run.user_id, run.id) as path,
@@ -88,6 +90,10 @@ async def _take_some(res: Resources, run: Run, source: Source, now: datetime) ->
     noting = _Noting(run.id, wanted)
     bodies = [_body(run, row) for _, row in wanted]
     answer = await capture_batch(res, run.user_id, bodies, now, noting.note)
+    if any(one.status == 503 for one in answer.failed):
+        raise unavailable(
+            "The model went away, or a page is being changed by others: the entries are read again."
+        )
     skipped = [(at, "skipped", row.get("url"), row["reason"]) for at, row in entries if "reason" in row]
     failed = [(wanted[one.index][0], "failed", one.url, one.error) for one in answer.failed]
     async with res.database.as_user(run.user_id) as tx:

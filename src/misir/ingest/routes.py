@@ -3,53 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 from fastapi import Request, Response
-from pydantic import Field, field_validator, model_validator
 
-from misir.capture.schemas import Captured, CaptureRequest
+from misir.capture.schemas import Captured
 from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.errors import MisirError, invalid
-from misir.gate import gated_router
-from misir.fields import Text
 from misir.forms import checked_body, described, is_form, sent_form
+from misir.gate import gated_router
 from misir.ingest.fetch import MAX_BYTES, kind_of
 from misir.ingest.ingest import ingest_file, ingest_url
-from misir.orient.urls import MAX_URL_LENGTH, WEB_SCHEMES
+from misir.ingest.schemas import FetchRequest, UploadRequest
 
 router = gated_router(tag="capture")
-
-
-class IngestRequest(CaptureRequest):
-    """A page to fetch. The fields of a capture may come along; title and text are read from the page."""
-
-    content: None = Field(None, description="Read from the page.")
-    embedding: None = Field(None, description="Made from the page's text.")
-
-    @model_validator(mode="after")
-    def _has_something_to_read(self) -> Self:
-        self.title = (self.title or "").strip() or None
-        return self
-
-
-class FetchRequest(IngestRequest):
-    @field_validator("url")
-    @classmethod
-    def _on_the_web(cls, value: str) -> str:
-        if value.strip().partition(":")[0].lower() not in WEB_SCHEMES:
-            raise ValueError("must be an http(s) address; send a file as a form")
-        return value
-
-
-class UploadRequest(IngestRequest):
-    """A file to read, with the fields of a capture beside it."""
-
-    url: Annotated[Text, Field(min_length=1, max_length=MAX_URL_LENGTH)] = Field(
-        "file:///upload", description="Where it is from; by default an address made of the file's content."
-    )
 
 
 INGESTED: dict[int | str, dict[str, Any]] = {

@@ -91,7 +91,8 @@ begin
   end loop;
 end $$;
 
-grant select, insert, update on misir.import_run, misir.import_item to misir_app;
+grant select, insert, update, delete on misir.import_run to misir_app;
+grant select, insert, update on misir.import_item to misir_app;
 grant select, insert, delete on misir.import_file to misir_app;
 -- Rows of an export are put back by the worker.
 grant select on misir.import_ref to misir_app;

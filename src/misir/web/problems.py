@@ -70,8 +70,8 @@ PROBLEMS: Final = {
     "unreadable": ProblemPage(
         422,
         "This cannot be read",
-        "A page could not be fetched, or a file is broken, encrypted, too large once unpacked, has no text, or is of "
-        "a kind Misir does not read. Nothing was saved.",
+        "A page could not be fetched, or a file is broken, encrypted, too large once unpacked, has no text, "
+        "or is of a kind Misir does not read. Nothing was saved.",
         "`detail` says which. Send the page's text with `POST /artifacts/capture`, or another file.",
     ),
     "too-many-requests": ProblemPage(
