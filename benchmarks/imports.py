@@ -20,7 +20,9 @@ def bookmarks(file: Path, n: int) -> None:
     with file.open("w") as out:
         out.write("<!DOCTYPE NETSCAPE-Bookmark-file-1>\n<DL><p>\n")
         for i in range(n):
-            out.write(f'<DT><A HREF="https://h{i % 500}.example/{i}" ADD_DATE="{1_600_000_000 + i}">Page {i} of a long list</A>\n')
+            out.write(
+                f'<DT><A HREF="https://h{i % 500}.example/{i}" ADD_DATE="{1_600_000_000 + i}">Page {i} of a long list</A>\n'
+            )
         out.write("</DL>")
 
 
@@ -28,7 +30,9 @@ def history(file: Path, n: int) -> None:
     conn = sqlite3.connect(file)
     conn.execute("create table urls (id integer primary key, url, title, last_visit_time, hidden)")
     conn.execute("create table visits (id integer primary key, url)")
-    rows = ((i, f"https://h{i % 900}.example/{i}", f"Page {i}", 13_344_473_600_000_000 + i, 0) for i in range(n))
+    rows = (
+        (i, f"https://h{i % 900}.example/{i}", f"Page {i}", 13_344_473_600_000_000 + i, 0) for i in range(n)
+    )
     conn.executemany("insert into urls values (?, ?, ?, ?, ?)", rows)
     conn.commit()
     conn.close()
@@ -41,9 +45,11 @@ def main() -> None:
             make(file, n)
             began = time.monotonic()
             command = [sys.executable, "-m", "misir.imports.read", str(file), "?", "0"]
-            lines = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()
+            lines = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()  # noqa: S603
             peak_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-            print(f"{make.__name__}: {len(lines) - 2:,} entries, {time.monotonic() - began:.1f} s, {peak_mb:.0f} MB")
+            print(
+                f"{make.__name__}: {len(lines) - 2:,} entries, {time.monotonic() - began:.1f} s, {peak_mb:.0f} MB"
+            )
             assert len(lines) - 2 == n
             assert peak_mb <= MOST_MB
 

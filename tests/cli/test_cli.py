@@ -11,6 +11,8 @@ import pytest
 
 COMMANDS = [
     "serve",
+    "import",
+    "export",
     "migrate",
     "calibrate",
     "replay",
@@ -94,7 +96,7 @@ def test_a_page_is_fetched_or_takes_its_text(library: Any) -> None:
     page = "https://docs.example.org/select"
     refused = library.misir("capture", "http://127.0.0.1:9/")
     assert refused.returncode == 1
-    assert "must be a public address" in one_sentence(refused.stderr)
+    assert "must be a public address" in refused.stderr
     taken = library.misir(
         "capture", page, "--content-file", "-", "--json", stdin="# Select\n\nWaits for sockets."
     )
@@ -162,3 +164,18 @@ def test_two_topics_of_one_name_are_refused(house: Any) -> None:
     refused = house.misir("spaces", "create", "X", "--topic", "A: b", "--topic", "a: c")
     assert refused.returncode == 1
     assert "two subspaces have the same name" in refused.stderr
+
+
+def test_notes_come_in_go_out_and_are_taken_back(library: Any) -> None:
+    folder = library.root / "notes"
+    (folder / "garden").mkdir(parents=True)
+    (folder / "garden" / "soil.md").write_text("# Soil\n\nWorms carry compost down.")
+    (folder / ".hidden.md").write_text("not this one")
+    taken = json.loads(library.misir("import", str(folder), "--space", "Notes", "--create", "--json").stdout)
+    assert (taken["state"], taken["format"], taken["new_count"]) == ("done", "notes", 1)
+    exported = library.misir("export")
+    kinds = [json.loads(line)["kind"] for line in exported.stdout.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("misir-export", "end")
+    undone = library.misir("import", "--undo", str(taken["id"]))
+    assert f"Import {taken['id']} is undone: 1 new" in undone.stdout
+    assert "1 taken back" in undone.stdout

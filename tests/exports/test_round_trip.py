@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,16 +22,6 @@ TABLES = (
     "space", "subspace", "marker", "subspace_marker", "session", "artifact", "embedding", "signal", "correction",
     "correction_move", "subspace_event", "drift_event", "subspace_snapshot",
 )  # fmt: skip
-
-
-@pytest.fixture
-def fresh(server_url: Callable[..., str]) -> Iterator[str]:
-    name = f"fresh_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
-        conn.execute(f"create database {name} template misir_template strategy file_copy".encode())
-    yield name
-    with psycopg.connect(server_url("postgres"), autocommit=True) as conn:
-        conn.execute(f"drop database {name} with (force)".encode())
 
 
 def ask(api: httpx.Client, method: str, path: str, **sent: Any) -> Any:

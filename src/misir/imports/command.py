@@ -45,6 +45,7 @@ def import_command(
     space: Annotated[
         str | None, typer.Option("--space", help="Id or name of the space; an export of Misir needs none.")
     ] = None,
+    create: Annotated[bool, typer.Option("--create", help="Make the space if there is none.")] = False,
     wanted: Annotated[
         Format | None, typer.Option("--format", help="What it is. \\[default: found out]")
     ] = None,
@@ -68,7 +69,9 @@ def import_command(
         if undo is not None:
             await start.undo_import(res, me, undo, now())
             return await _follow(res, me, undo)
-        space_id = await _space(res, me, space, wanted, cast("Path", source))
+        space_id = await _space(
+            res, me, space, cast("Path", source), wanted=wanted, create=create and not is_dry
+        )
         with _opened(cast("Path", source)) as (file, name):
             async with start.on_disk(file, name) as upload:
                 if is_dry:
@@ -88,11 +91,11 @@ def import_command(
 
 
 async def _space(
-    res: Resources, me: uuid.UUID, space: str | None, wanted: str | None, source: Path
+    res: Resources, me: uuid.UUID, space: str | None, source: Path, *, wanted: str | None, create: bool
 ) -> int | None:
     """None for an export of ours that is to come back as it was."""
     is_own = wanted == "misir" or source.suffix == ".jsonl"
-    return None if space is None and is_own else await find_space(res, me, space)
+    return None if space is None and is_own else await find_space(res, me, space, create=create)
 
 
 @contextmanager
