@@ -31,7 +31,10 @@ def test_a_dump_is_restored_into_a_new_database(  # noqa: PLR0917
     assert api.post("/api/v1/capture", json=page).status_code == 201
     dump = tmp_path / "misir.dump"
     subprocess.run([program("pg_dump"), "-Fc", "-f", str(dump), "-d", server_url(database)], check=True)
-    restore = [program("pg_restore"), "--clean", "--if-exists", "-d", server_url(fresh), str(dump)]
+    at = server_url("postgres")
+    subprocess.run([program("dropdb"), "--force", "--maintenance-db", at, fresh], check=True)
+    subprocess.run([program("createdb"), "--maintenance-db", at, fresh], check=True)
+    restore = [program("pg_restore"), "--exit-on-error", "-d", server_url(fresh), str(dump)]
     subprocess.run(restore, check=True)
     with running_app(server_url(fresh, "misir_login"), embedder) as restored:
         assert restored.get("/api/v1/artifacts").json()[0]["url"] == page["url"]

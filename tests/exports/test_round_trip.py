@@ -150,6 +150,9 @@ def test_an_export_into_an_empty_database_is_the_same_library(  # noqa: PLR0917
             for old, restored in zip(before[what], after[what], strict=True):
                 assert all(map(same_numbers, old, restored)), (what, old, restored)
         assert differences(in_process, embedder, **there) == []
+        with psycopg.connect(server_url(fresh)) as owner:
+            counted = owner.execute("select sum(embedding_count) from misir.space").fetchone()
+        assert counted == (after["sizes"]["embedding"],)
         again = new.get("/api/v1/export").content.splitlines()
         assert len(again) == len(lines)
         found = ask(new, "GET", "/search", params={"q": "wood"})

@@ -66,6 +66,7 @@ async def _learn(res: Resources, run: Run, path: Path, now: datetime) -> None:
     for row in rows:
         await replay_space(res, run.user_id, row["id"], now)
     async with res.database.as_service(run.user_id) as tx:
+        await tx.ask(SQL.count_embeddings, space_ids=[row["id"] for row in rows])
         asked = {"import_id": run.id, "kinds": ["space"] * len(archived), "old_ids": list(archived)}
         for ref in await (await tx.ask(SQL.find_refs, asked)).fetchall():
             await tx.ask(SQL.archive_space, space_id=ref["new_id"], archived_at=archived[ref["old_id"]])

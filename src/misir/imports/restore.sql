@@ -30,6 +30,13 @@ select id, external_id from misir.session where user_id = %(user_id)s and extern
 select r.new_id as id from misir.import_ref r
 where r.user_id = %(user_id)s and r.import_id = %(import_id)s and r.kind = 'space' order by r.new_id;
 
+-- name: count_embeddings
+-- What search decides by whether to scan them.
+update misir.space s set embedding_count = (
+  select count(*) from misir.embedding e join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id
+  where a.space_id = s.id and a.user_id = s.user_id)
+where s.id = any(%(space_ids)s) and s.user_id = %(user_id)s;
+
 -- name: archive_space
 update misir.space set archived_at = %(archived_at)s where id = %(space_id)s and user_id = %(user_id)s;
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from misir.capture.write import require_open
+from misir.capture.ground import require_open
 from misir.errors import MisirError, conflict, invalid, not_found
 from misir.fields import MAX_ID
 from misir.imports.entries import MAX_TITLE
