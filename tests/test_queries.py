@@ -16,7 +16,7 @@ from misir.plumbing.sqlfile import Statements
 
 SOURCE = Path(str(files("misir")))
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
-WORKERS = {"reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql"}
+WORKERS = {"restore.sql", "reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql"}
 """Asked by the worker, as the service role."""
 
 STATEMENTS = [
@@ -85,7 +85,8 @@ def test_a_lock_is_named_as_one() -> None:
 
 def test_python_holds_no_sql() -> None:
     """SQL lives in .sql files; what is left in Python is DDL that no file can hold: names are its parameters."""
-    ddl = {"migrate.py", "local_database.py", "embedded_postgres.py", "db.py"}
+    # readers.py asks the databases of browsers, which are files of somebody else.
+    ddl = {"migrate.py", "local_database.py", "embedded_postgres.py", "db.py", "readers.py"}
     sql = re.compile(r"[\"'](select .* from |insert into |update .* set |delete from )", re.IGNORECASE)
     found = [
         path.name

@@ -15,10 +15,16 @@ from misir.capture import routes as capture
 from misir.deps import Problem
 from misir.embed.embedder import Embedder
 from misir.errors import MisirError, install_error_handlers
+from misir.exports import routes as exports
+from misir.imports import routes as imports
+from misir.imports.source import MAX_FILE
+from misir.ingest import routes as ingest
+from misir.ingest.fetch import MAX_BYTES
 from misir.insights import routes as insights
 from misir.jobs.worker import working
 from misir.library import routes as library
 from misir.limits import policy_of
+from misir.plumbing.confined import MIB
 from misir.plumbing.http import BodyLimit, CatchAll, CrossOrigin, HeadIsGet, RequestId, TrailingSlash
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging
@@ -39,7 +45,7 @@ from misir.webhooks import routes as webhooks
 
 ROOMS = (
     capture, spaces, topics, corrections, sessions, library, search, insights, analytics, profile, account,
-    webhooks, admin, system, pages, web_app, metrics,
+    ingest, imports, exports, webhooks, admin, system, pages, web_app, metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",
@@ -50,6 +56,9 @@ EXPOSED_HEADERS = (
     "Idempotency-Replayed",
 )
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
+FILE_ROUTES = {"/api/v1/imports": MAX_FILE + MIB, "/api/v1/artifacts/ingest": MAX_BYTES + MIB}
+"""What takes files, and how much of them: the file, and what a form writes around it."""
+
 EXTENSION_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
 
 
@@ -102,7 +111,7 @@ def middleware(settings: Settings) -> list[Middleware]:
         Middleware(RequestId),
         cors,
         *_address_limit(settings),
-        Middleware(BodyLimit),
+        Middleware(BodyLimit, files=FILE_ROUTES),
         Middleware(TrailingSlash),
         Middleware(HeadIsGet),
         Middleware(CatchAll),

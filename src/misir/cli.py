@@ -13,12 +13,14 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from misir import calibrate
-from misir.capture.pipeline import capture as capture_page
-from misir.capture.schemas import Captured, CaptureRequest
+from misir.capture.schemas import Captured
 from misir.check.command import check_command
 from misir.demo import Client
 from misir.embed.models import resolve_model
 from misir.errors import MisirError
+from misir.exports import command as exports
+from misir.imports import command as imports
+from misir.ingest.source import ingest_source
 from misir.jobs import command as worker
 from misir.plumbing.migrate import migrate as migrate_database
 from misir.plumbing.migrate import shipped_migrations
@@ -70,6 +72,8 @@ def main() -> None:
         sys.exit(f"misir: {error.detail}")
 
 
+app.command("import", epilog=epilog(*imports.EXAMPLES))(imports.import_command)
+app.command("export", epilog=epilog(*exports.EXAMPLES))(exports.export_command)
 app.command("calibrate", epilog=epilog(*calibrate.EXAMPLES))(calibrate.calibrate_command)
 app.command("replay", epilog=epilog(*replay.EXAMPLES))(replay.replay_command)
 app.command("worker", epilog=epilog(*worker.EXAMPLES))(worker.worker_command)
@@ -177,12 +181,13 @@ def demo_command(
     "capture",
     epilog=epilog(
         "misir capture notes.md --space Python",
-        "misir capture https://docs.python.org/3/library/csv.html --title csv --space Python",
+        "misir capture https://docs.python.org/3/library/csv.html --space Python",
+        "misir capture paper.pdf --space Soil",
         'pbpaste | misir capture - --title "Standup" --space "Team" --create',
     ),
 )
 def capture_command(
-    source: Annotated[str, typer.Argument(metavar="FILE|URL|-", help="Text or markdown; a page; or stdin.")],
+    source: Annotated[str, typer.Argument(metavar="FILE|URL|-", help="Text, PDF or HTML; a page; stdin.")],
     *,
     title: Annotated[
         str | None, typer.Option(help="Its title. \\[default: first heading, or file name]")
@@ -197,12 +202,12 @@ def capture_command(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Capture one text. Nothing is fetched from the network."""
+    """Capture one text, file or page. A page is fetched unless --title or --content-file is there."""
     page = read_source(source, title=title, url=url, content_file=content_file)
 
     async def work(res: Resources, me: uuid.UUID) -> tuple[Captured, str]:
         space_id = await find_space(res, me, space, create=create)
-        captured = await capture_page(res, me, checked(CaptureRequest, space_id=space_id, **page), now())
+        captured = await ingest_source(res, me, {"space_id": space_id, **page}, now())
         topics = {topic.id: topic.name for topic in await views.list_subspaces(res.database, me, space_id)}
         return captured, topics.get(captured.subspace_id or 0, "no topic yet")
 

@@ -92,29 +92,45 @@ class KeyedReceipt(Receipt):
             raise Answered(row["status"], row["body"])
 
 
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=MAX_KEY,
+        description="Sent again with the same body within 24 hours, the request is answered as before "
+        "and does nothing; the answer then carries `Idempotency-Replayed: true`.",
+    ),
+]
+
+
 async def given_receipt(
     request: Request,
     me: Me,
     res: Res,
     now: Now,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=MAX_KEY,
-            description="Sent again with the same body within 24 hours, the request is answered as before "
-            "and does nothing; the answer then carries `Idempotency-Replayed: true`.",
-        ),
-    ] = None,
+    idempotency_key: Key = None,
 ) -> Receipt:
-    key = (idempotency_key or "").strip()
-    if not key:
+    key = read_key(idempotency_key)
+    if key is None:
         return NO_RECEIPT
+    return receipt_of(request, me, res, now, key, hash_body(await request.body()))
+
+
+def read_key(header: str | None) -> str | None:
+    """The key, or None where there is none. Raises MisirError 422 for one that cannot be kept."""
+    key = (header or "").strip()
     try:
         storable(key)
     except ValueError as problem:
         raise invalid(f"Idempotency-Key: {problem}") from None
+    return key or None
+
+
+def receipt_of(
+    request: Request, user_id: uuid.UUID, res: Resources, now: datetime, key: str, request_hash: bytes
+) -> Receipt:
     route = f"{request.method} {request.scope['route'].path}"
-    return KeyedReceipt(res, me, route, key, hash_body(await request.body()), now)
+    return KeyedReceipt(res, user_id, route, key, request_hash, now)
 
 
 def hash_body(body: bytes) -> bytes:

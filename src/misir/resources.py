@@ -29,6 +29,8 @@ from misir.settings import Settings
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+N_EXTRACTING = 2
+"""Child processes that read pages and PDFs at the same time: each may take a gigabyte."""
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Resources:
     has_work: asyncio.Event = field(default_factory=asyncio.Event)
     turns: Turns = field(default_factory=Turns)
     key_turns: Turns = field(default_factory=Turns)
+    extracting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(N_EXTRACTING))
     queue_age_s: float | None = None
     _seal: Seal | None = None
     _loading: asyncio.Task[None] | None = None

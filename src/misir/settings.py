@@ -140,7 +140,8 @@ class Settings(BaseSettings):
         None, min_length=32, description="Seals stored secrets (webhooks); every process needs the same."
     )
     OUTBOUND_ALLOW: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = Field(
-        (), description="Networks of your own that webhooks may be sent to, which are refused otherwise."
+        (),
+        description="Networks of your own that webhooks and fetches may reach, which are refused otherwise.",
     )
     METRICS_TOKEN: str | None = Field(
         None, min_length=16, description="Opens /metrics and /dashboard, as Bearer or as Basic password."

@@ -35,6 +35,8 @@ class Sent:
     query: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | None = None
     needs: str = "read"
+    file: bytes | None = None
+    """Sent as a form with this file, and the body as its fields."""
 
 
 PAGE = {"space_id": "{space}", "url": "https://new.example/page", "title": "sea"}
@@ -47,6 +49,25 @@ REQUESTS: dict[str, list[Sent]] = {
     "POST /api/v1/artifacts/batch": [
         Sent("/artifacts/batch", body={"artifacts": [PAGE | {"space_id": "{space?}"}]}, needs="write")
     ],
+    "POST /api/v1/artifacts/ingest": [
+        Sent("/artifacts/ingest", body={"space_id": "{space}"}, needs="write", file=b"# sea")
+    ],
+    "GET /api/v1/export": [
+        Sent("/export", {"space_id": "{space}"}),
+        Sent("/export", {"format": "bookmarks"}),
+    ],
+    "GET /api/v1/imports": [Sent("/imports")],
+    "POST /api/v1/imports": [
+        Sent("/imports", body={"space_id": "{space}"}, needs="write", file=b"https://new.example/ sea"),
+        Sent(
+            "/imports",
+            body={"space_id": "{space}", "dry_run": "true"},
+            needs="write",
+            file=b"https://a.example/",
+        ),
+    ],
+    "GET /api/v1/imports/{import_id}": [Sent("/imports/{import}")],
+    "POST /api/v1/imports/{import_id}/undo": [Sent("/imports/{import}/undo", needs="write")],
     "GET /api/v1/spaces": [Sent("/spaces")],
     "POST /api/v1/spaces": [
         Sent("/spaces", body={"name": "New", "subspaces": [{"name": "T", "markers": ["sea"]}]}, needs="write")
@@ -206,7 +227,9 @@ class World:
         self, operation: str, sent: Sent, ids: dict[str, int], headers: dict[str, str]
     ) -> httpx.Response:
         method = operation.partition(" ")[0]
-        body = {"json": fill(sent.body, ids)} if sent.body is not None else {}
+        body: dict[str, Any] = {"json": fill(sent.body, ids)} if sent.body is not None else {}
+        if sent.file is not None:
+            body = {"data": body["json"], "files": {"file": ("a.txt", sent.file)}}
         return self.client.request(
             method, f"/api/v1{fill(sent.path, ids)}", params=fill(sent.query, ids), headers=headers, **body
         )
@@ -232,6 +255,10 @@ class World:
             "idempotency_key",
             "pending_capture",
             "insight",
+            "import_run",
+            "import_file",
+            "import_item",
+            "import_ref",
         )
         return str(
             [
@@ -347,6 +374,12 @@ def furnish(
     session = owner.execute(
         "insert into misir.session (user_id, external_id) values (%s, 'x') returning id", [user]
     ).fetchone()
+    imported = client.post(
+        "/api/v1/imports",
+        data={"space_id": space},
+        files={"file": ("a.txt", b"https://a.example/")},
+        headers=headers,
+    ).json()["id"]
     marker = owner.execute("select id from misir.marker where user_id = %s", [user]).fetchone()
     insight = owner.execute(
         "insert into misir.insight (user_id, space_id, rule, dedupe_key, category, headline, description, severity) "
@@ -366,6 +399,7 @@ def furnish(
         "key": key,
         "webhook": hook,
         "delivery": delivery,
+        "import": imported,
         "session": session[0],
         "marker": marker[0],
     }

@@ -11,6 +11,8 @@ import pytest
 
 COMMANDS = [
     "serve",
+    "import",
+    "export",
     "migrate",
     "calibrate",
     "replay",
@@ -90,11 +92,11 @@ def test_standard_input_needs_a_name(library: Any) -> None:
     assert json.loads(taken.stdout)["is_new"]
 
 
-def test_a_page_is_not_fetched_but_takes_its_text(library: Any) -> None:
+def test_a_page_is_fetched_or_takes_its_text(library: Any) -> None:
     page = "https://docs.example.org/select"
-    refused = library.misir("capture", page)
+    refused = library.misir("capture", "http://127.0.0.1:9/")
     assert refused.returncode == 1
-    assert "does not fetch pages yet" in one_sentence(refused.stderr)
+    assert "must be a public address" in refused.stderr
     taken = library.misir(
         "capture", page, "--content-file", "-", "--json", stdin="# Select\n\nWaits for sockets."
     )
@@ -104,7 +106,6 @@ def test_a_page_is_not_fetched_but_takes_its_text(library: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("page.html", b"<p>hello</p>", "is HTML"),
         ("page.txt", b"<!DOCTYPE html><p>hello</p>", "is HTML"),
         ("photo.txt", b"\xff\xfe\x00\xd8", "is not text in UTF-8"),
         ("blank.txt", b" \n", "is empty"),
@@ -163,3 +164,18 @@ def test_two_topics_of_one_name_are_refused(house: Any) -> None:
     refused = house.misir("spaces", "create", "X", "--topic", "A: b", "--topic", "a: c")
     assert refused.returncode == 1
     assert "two subspaces have the same name" in refused.stderr
+
+
+def test_notes_come_in_go_out_and_are_taken_back(library: Any) -> None:
+    folder = library.root / "notes"
+    (folder / "garden").mkdir(parents=True)
+    (folder / "garden" / "soil.md").write_text("# Soil\n\nWorms carry compost down.")
+    (folder / ".hidden.md").write_text("not this one")
+    taken = json.loads(library.misir("import", str(folder), "--space", "Notes", "--create", "--json").stdout)
+    assert (taken["state"], taken["format"], taken["new_count"]) == ("done", "notes", 1)
+    exported = library.misir("export")
+    kinds = [json.loads(line)["kind"] for line in exported.stdout.splitlines()]
+    assert (kinds[0], kinds[-1]) == ("misir-export", "end")
+    undone = library.misir("import", "--undo", str(taken["id"]))
+    assert f"Import {taken['id']} is undone: 1 new" in undone.stdout
+    assert "1 taken back" in undone.stdout

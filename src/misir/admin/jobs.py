@@ -16,7 +16,7 @@ from misir.resources import Resources
 
 SQL = load_statements("misir.admin", "admin.sql")
 
-JobKind = Literal["reflect", "embed", "deliver", "retain", "sweep"]
+JobKind = Literal["reflect", "embed", "deliver", "retain", "sweep", "import"]
 JobState = Literal["waiting", "due", "running", "failed", "cancelled"]
 
 

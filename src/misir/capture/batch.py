@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from misir.capture.chunk import Taken
 from misir.capture.page import Known, Page, Reading, Ready, complete_page, merged_text, read_page
@@ -22,6 +22,7 @@ from misir.deps import require_same_user
 from misir.errors import MisirError
 from misir.plumbing.db import Tx
 from misir.plumbing.metrics import count_capture
+from misir.receipt import Receipt
 from misir.resources import Resources
 
 T = TypeVar("T")
@@ -38,12 +39,33 @@ ASIDE: Final = 10
 SERVER_ERROR: Final = 500
 
 
+Note = Callable[[Tx, Sequence[tuple[int, Captured]]], Awaitable[None]]
+"""Writes down, in the transaction that took them in, what became of items (by their index)."""
+
+
+async def note_nothing(_: Tx, __: Sequence[tuple[int, Captured]]) -> None:
+    """Nobody needs to know."""
+
+
+class _Noting(Receipt):
+    """The note of an item that is taken in by itself."""
+
+    def __init__(self, note: Note, index: int) -> None:
+        self._note = note
+        self._index = index
+
+    async def close(self, tx: Tx, status: int, answer: BaseModel) -> None:  # noqa: ARG002 - the interface
+        assert isinstance(answer, Captured)  # noqa: S101 - what a capture answers
+        await self._note(tx, [(self._index, answer)])
+
+
 @dataclass(slots=True)
 class Batch:
     """What has become of the items so far. Each fails alone."""
 
     res: Resources
     user_id: uuid.UUID
+    note: Note = note_nothing
     done: list[BatchItem] = field(default_factory=list)
     failed: list[BatchFailure] = field(default_factory=list)
 
@@ -68,7 +90,7 @@ class _Item:
 
 
 async def capture_batch(
-    res: Resources, user_id: uuid.UUID, items: Sequence[Any], now: datetime
+    res: Resources, user_id: uuid.UUID, items: Sequence[Any], now: datetime, note: Note = note_nothing
 ) -> BatchAnswer:
     """Take many pages in.
 
@@ -80,7 +102,7 @@ async def capture_batch(
     Items of one space are decided in request order; without a model they wait for one in that order. Raises
     MisirError 503 without a database: what was taken in before is known when the batch is sent again.
     """
-    batch = Batch(res, user_id)
+    batch = Batch(res, user_id, note)
     pages = [(index, _read(batch, index, item, now)) for index, item in enumerate(items)]
     known = await _find_known(batch, [(index, page) for index, page in pages if page is not None])
     by_space: dict[int, list[_Waiting]] = {}
@@ -165,21 +187,23 @@ async def _put_aside(batch: Batch, items: Sequence[_Item]) -> None:
                 batch.res.turns.of(_space_of(chunk[0])),
                 batch.res.database.as_user(batch.user_id) as tx,
             ):
-                for item in chunk:
-                    await _set_down(batch, tx, item)
+                kept = [(item.index, await _set_down(batch, tx, item)) for item in chunk]
+                await batch.note(tx, [(index, one) for index, one in kept if one is not None])
 
 
 def _space_of(item: _Item) -> int:
     return item.page.request.space_id
 
 
-async def _set_down(batch: Batch, tx: Tx, item: _Item) -> None:
+async def _set_down(batch: Batch, tx: Tx, item: _Item) -> Captured | None:
     try:
-        batch.succeed(item.index, await set_down(tx, item.page))
+        captured = await set_down(tx, item.page)
     except MisirError as refusal:  # before anything was written
         batch.refuse(item.index, item.page, refusal)
-    else:
-        count_capture("pending")
+        return None
+    batch.succeed(item.index, captured)
+    count_capture("pending")
+    return captured
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -208,8 +232,10 @@ async def _take_chunk_in(batch: Batch, chunk: Sequence[_Waiting]) -> int:
         user = batch.res.database.as_user(batch.user_id, plans=PLANS)
         async with batch.res.turns.of(space_id), user as tx:
             outcomes = await take_in(tx, batch.res, [ready for _, ready in chunk])
-            done = zip(chunk, outcomes, strict=False)
-            await tell(tx, [(ready.page, one) for (_, ready), one in done if isinstance(one, Taken)])
+            both = zip(chunk, outcomes, strict=False)
+            taken = [(index, ready.page, one) for (index, ready), one in both if isinstance(one, Taken)]
+            await batch.note(tx, [(index, one.captured) for index, _, one in taken])
+            await tell(tx, [(page, one) for _, page, one in taken])
     except MisirError as refusal:
         if refusal.status >= SERVER_ERROR:
             raise
@@ -228,6 +254,7 @@ async def _take_chunk_in(batch: Batch, chunk: Sequence[_Waiting]) -> int:
 async def _take_alone(batch: Batch, index: int, page: Page) -> None:
     """Its text changed since it was read: as a capture of its own it reads what is there now."""
     try:
-        batch.succeed(index, await capture_page(batch.res, batch.user_id, page))
+        noting = _Noting(batch.note, index)
+        batch.succeed(index, await capture_page(batch.res, batch.user_id, page, noting))
     except MisirError as refusal:
         batch.refuse(index, page, refusal)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -43,6 +45,8 @@ class Page:
     payload_hash: bytes
     occurred_at: datetime
     now: datetime
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What the page says of itself: author, date, language."""
 
     @property
     def has_own_time(self) -> bool:

@@ -11,6 +11,7 @@ from misir.capture.ground import SQL as CAPTURE
 from misir.capture.ground import require_open
 from misir.capture.page import Page
 from misir.capture.schemas import Captured
+from misir.capture.values import metadata_of
 from misir.errors import unavailable
 from misir.jobs.queue import EMBED, enqueue
 from misir.orient.reading import decay_rate
@@ -94,7 +95,7 @@ def _unplaced(page: Page) -> dict[str, Any]:
         "reading_depth": page.depth,
         "reading_depth_client": page.depth_client,
         "decay_rate": decay_rate(page.source),
-        "metadata": Jsonb({"reading_depth_differs": True} if page.is_depth_different else {}),
+        "metadata": Jsonb(metadata_of(page)),
         "occurred_at": page.occurred_at,
     }
 

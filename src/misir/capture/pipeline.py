@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -51,8 +52,10 @@ async def capture(
     request: CaptureRequest,
     now: datetime,
     receipt: Receipt = NO_RECEIPT,
+    *,
+    about: Mapping[str, Any] | None = None,
 ) -> Captured:
-    """Take one page in.
+    """Take one page in. `about` is what the page says of itself, kept as the artifact's metadata.
 
         read_page                                   pure
         find what is known of it                    one read, no lock
@@ -71,7 +74,7 @@ async def capture(
     session or marker; 409 archived space; 422 unusable vector; 503 no database. Without a model the page is
     kept and placed later (pending.py).
     """
-    page = read_page(request, now, res.config)
+    page = replace(read_page(request, now, res.config), about=about or {})
     with counted_refusals():
         try:
             return await capture_page(res, user_id, page, receipt)

@@ -41,6 +41,12 @@ def _as_text(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} has no place in a row")
 
 
+def metadata_of(page: Page) -> dict[str, Any]:
+    """What the page says of itself, and whether the client's depth is far from ours."""
+    differs = {"reading_depth_differs": True} if page.is_depth_different else {}
+    return {**page.about, **differs}
+
+
 def artifact_row(
     artifact_id: int, page: Page, reading: Reading, decision: Decision, duplicate_of: int | None
 ) -> Row:
@@ -63,7 +69,7 @@ def artifact_row(
         "reading_depth": page.depth,
         "reading_depth_client": page.depth_client,
         "decay_rate": decay_rate(page.source),
-        "metadata": {"reading_depth_differs": True} if page.is_depth_different else {},
+        "metadata": metadata_of(page),
         "captured_at": page.occurred_at,
         "embedded_fraction": reading.fraction,
         "duplicate_of": duplicate_of,

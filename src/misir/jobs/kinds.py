@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from misir.capture.catch_up import place_pending
-from misir.jobs.queue import DELIVER, EMBED, REFLECT, RETAIN, SWEEP
+from misir.imports.work import work_import
+from misir.jobs.queue import DELIVER, EMBED, IMPORT, REFLECT, RETAIN, SWEEP
 from misir.jobs.retention import retain, sweep
 from misir.resources import Resources
 from misir.spaces.reflect import reflect
@@ -50,6 +51,10 @@ async def _retain(res: Resources, job: Job, now: datetime) -> datetime | None:
     return await retain(res, job.user_id, now)
 
 
+async def _import(res: Resources, job: Job, now: datetime) -> datetime | None:
+    return await work_import(res, job.user_id, now)
+
+
 async def _sweep(res: Resources, _: Job, now: datetime) -> datetime | None:
     return await sweep(res, now)
 
@@ -64,9 +69,11 @@ WORK: Final[dict[str, Work]] = {
     REFLECT: _reflect,
     EMBED: _embed,
     DELIVER: _deliver,
+    IMPORT: _import,
     RETAIN: _retain,
     SWEEP: _sweep,
 }
 THINKING: Final = (EMBED, REFLECT, RETAIN, SWEEP)
 SENDING: Final = (DELIVER,)
-ALL: Final = (*THINKING, *SENDING)
+IMPORTING: Final = (IMPORT,)
+ALL: Final = (*THINKING, *SENDING, *IMPORTING)

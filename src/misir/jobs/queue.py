@@ -26,6 +26,9 @@ RETAIN: Final = "retain"
 SWEEP: Final = "sweep"
 """Forget, for everybody, what is kept for a time only (jobs/retention.py). One row, made by the migration."""
 
+IMPORT: Final = "import"
+"""Take in the files of a user (imports/work.py), one after the other."""
+
 DEPLOYMENT: Final = uuid.UUID(int=0)
 """Whose jobs are the deployment's own: no user has this id."""
 

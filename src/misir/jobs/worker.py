@@ -3,8 +3,9 @@
 lease (committed) ─▶ do it, in transactions of its own ─▶ finish: sleeps until its next time, or ends
 └─ fails ─▶ again later, more and more slowly; the reason is kept
 
-Thinking (one job at a time: it is arithmetic) and sending (several: it is waiting) are lanes of their own, so
-that a receiver which does not answer never keeps a library from being looked at, nor one receiver another.
+Thinking (one job at a time: it is arithmetic), sending (several: it is waiting) and importing (one: it is
+long) are lanes of their own, so that neither a receiver which does not answer nor a browser's whole history
+keeps a library from being looked at, nor one receiver another.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Final
 import psycopg
 
 from misir.errors import MisirError, unavailable
-from misir.jobs.kinds import ALL, SENDING, THINKING, WORK, Job
+from misir.jobs.kinds import ALL, IMPORTING, SENDING, THINKING, WORK, Job
 from misir.jobs.queue import SQL
 from misir.plumbing.metrics import count_job, set_queue
 from misir.resources import Resources
@@ -48,7 +49,7 @@ class Lane:
     width: int
 
 
-LANES: Final = (Lane(THINKING, 1), Lane(SENDING, 8))
+LANES: Final = (Lane(THINKING, 1), Lane(SENDING, 8), Lane(IMPORTING, 1))
 
 
 @asynccontextmanager

@@ -42,7 +42,7 @@ limit %(limit)s offset %(offset)s;
 -- name: get_artifact
 select artifact.id, user_id, space_id, subspace_id, url, domain, title, content, engagement_level, content_source,
        word_count, reading_depth, scroll_depth, dwell_time_ms, fit, raw_margin, similarity, probability, assigned_by, pinned,
-       decay_rate, embedded_fraction, duplicate_of, captured_at, created_at, updated_at,
+       decay_rate, embedded_fraction, duplicate_of, metadata, captured_at, created_at, updated_at,
        p.id is not null as pending, p.error as pending_error
 from misir.artifact
 left join lateral (

@@ -74,6 +74,12 @@ class Tx:
             yield rows
         await self._conn.execute("close streamed")
 
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        """What the block writes is taken back when it raises; the transaction around it goes on."""
+        async with self._conn.transaction():
+            yield
+
 
 class Database:
     """The pool, and why there is none yet. `locate` gives the URL to connect to (and may start a server)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
 import psycopg
 from starlette.exceptions import HTTPException
@@ -69,18 +69,26 @@ class CrossOrigin(CORSMiddleware):
 
 
 class BodyLimit:
-    """413 beyond `limit` bytes: at once when Content-Length says so, else as soon as that many have come."""
+    """413 beyond `limit` bytes: at once when Content-Length says so, else as soon as that many have come.
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
+    files: addresses that take files, and the bytes each of them may have.
+    """
+
+    def __init__(
+        self, app: ASGIApp, limit: int = MAX_BODY_BYTES, files: Mapping[str, int] | None = None
+    ) -> None:
         self.app = app
         self.limit = limit
+        self.files = files or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if _announced_bytes(scope) > self.limit:
-            response = problem_response(Request(scope), MisirError(413, "too-large", DETAILS[413]))
+        limit = self.files.get(scope["path"].rstrip("/"), self.limit)
+        if _announced_bytes(scope) > limit:
+            detail = DETAILS[413].replace("8 MiB", f"{limit // 1024**2} MiB")
+            response = problem_response(Request(scope), MisirError(413, "too-large", detail))
             await response(scope, receive, send)
             return
         n_bytes = 0
@@ -89,7 +97,7 @@ class BodyLimit:
             nonlocal n_bytes
             message = await receive()
             n_bytes += len(message.get("body", b""))
-            if n_bytes > self.limit:
+            if n_bytes > limit:
                 raise HTTPException(413)
             return message
 

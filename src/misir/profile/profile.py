@@ -28,6 +28,7 @@ SQL = load_statements("misir.profile", "profile.sql")
 BESIDE_SPACES = (
     SQL.delete_sessions,
     SQL.delete_answers,
+    SQL.delete_imports,
     SQL.delete_webhooks,
     SQL.delete_events,
     SQL.delete_jobs,

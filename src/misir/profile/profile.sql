@@ -40,6 +40,10 @@ delete from misir.session where user_id = %(user_id)s;
 -- name: delete_answers
 delete from misir.idempotency_key where user_id = %(user_id)s;
 
+-- name: delete_imports
+-- With their files. Those into a space are gone with it.
+delete from misir.import_run where user_id = %(user_id)s;
+
 -- name: delete_webhooks
 -- With what they were sent, and the jobs that send it.
 delete from misir.webhook_endpoint where user_id = %(user_id)s;

@@ -57,7 +57,7 @@ PROBLEMS: Final = {
     "too-large": ProblemPage(
         413,
         "The request is too large",
-        "A request may have 8 MiB. Nothing of it was read.",
+        "A request may have 8 MiB, one that brings a file more: `detail` says how much. Nothing was saved.",
         "Send fewer or shorter items: split a batch, or cut the text.",
     ),
     "validation-error": ProblemPage(
@@ -66,6 +66,13 @@ PROBLEMS: Final = {
         "The request was read, but at least one field is not what it may be. Nothing was saved.",
         "`errors` names each field and its fault; `/docs` lists what is allowed. Correct it before you send "
         "it again: the same request fails again.",
+    ),
+    "unreadable": ProblemPage(
+        422,
+        "This cannot be read",
+        "A page could not be fetched, or a file is broken, encrypted, too large once unpacked, has no text, "
+        "or is of a kind Misir does not read. Nothing was saved.",
+        "`detail` says which. Send the page's text with `POST /artifacts/capture`, or another file.",
     ),
     "too-many-requests": ProblemPage(
         429,
