@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: install run test lint format lock
+.PHONY: install run test lint format lock screenshots
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -42,6 +42,10 @@ test: lint
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# A picture of every page, of six simulated weeks of reading, into docs/screenshots. Needs Chromium.
+screenshots: .venv/installed-dev
+	$(BIN)/python benchmarks/screenshots.py
 
 # The versions everybody gets: the newest that pyproject.toml allows.
 lock: .venv/installed-dev

@@ -61,7 +61,29 @@ def test_what_is_sent_again_gets_the_same_bytes(keyed: httpx.Client, owner: psyc
         assert "Idempotency-Key" in other.json()["detail"]
         reordered = dict(reversed(body.items()))
         assert send(keyed, path, "k", reordered).headers[REPLAYED] == "true"
-    assert count(owner, "signal") == len(CAPTURES)
+    batch = {"artifacts": [page(space, "b1"), page(space, "b2"), page(987_654)]}
+    first, again = (send(keyed, "/artifacts/batch", "k", batch) for _ in range(2))
+    assert (first.status_code, first.content) == (200, again.content)
+    assert (first.headers.get(REPLAYED), again.headers.get(REPLAYED)) == (None, "true")
+    assert send(keyed, "/artifacts/batch", "k", {"artifacts": [page(space)]}).status_code == 422
+    assert count(owner, "signal") == len(CAPTURES) + 2
+
+
+def test_a_batch_that_was_cut_off_is_done_to_its_end(
+    keyed: httpx.Client, owner: psycopg.Connection[Any]
+) -> None:
+    space = send(keyed, "/spaces", None, {"name": "S"}).json()["id"]
+    batch = {"artifacts": [page(space, str(n)) for n in range(3)]}
+    first = send(keyed, "/artifacts/batch", "k", batch).json()
+    # The process died before it could keep the answer, and after the first item only.
+    owner.execute("update misir.idempotency_key set status = 0, body = ''")
+    owner.execute("delete from misir.artifact where id > %s", [first["successful"][0]["artifact_id"]])
+    assert send(keyed, "/artifacts/batch", "k", {"artifacts": [page(space, "9")]}).status_code == 422
+    again = send(keyed, "/artifacts/batch", "k", batch)
+    assert [one["is_new"] for one in again.json()["successful"]] == [False, True, True]
+    assert again.headers.get(REPLAYED) is None
+    assert send(keyed, "/artifacts/batch", "k", batch).content == again.content
+    assert count(owner, "signal") == 3
 
 
 def test_a_key_has_its_bounds(keyed: httpx.Client) -> None:
@@ -89,10 +111,11 @@ def test_fifty_at_once_over_two_processes_are_done_once(
 ) -> None:
     clients = [run_app(embedder=embedder), run_app(embedder=embedder)]
     space = send(clients[0], "/spaces", None, {"name": "S"}).json()["id"]
-    for path, body in (("/capture", page(space)), ("/spaces", {"name": "Once"})):
+    batch = {"artifacts": [page(space, f"b{n}") for n in range(3)]}
+    for path, body in (("/capture", page(space)), ("/spaces", {"name": "Once"}), ("/artifacts/batch", batch)):
         with ThreadPoolExecutor(50) as pool:
             answers = list(pool.map(lambda n: send(clients[n % 2], path, "k", body), range(50)))  # noqa: B023
-        assert {one.status_code for one in answers} == {201}
+        assert {one.status_code for one in answers} == {200 if path == "/artifacts/batch" else 201}
         assert len({one.content for one in answers}) == 1
         assert sum(REPLAYED not in one.headers for one in answers) == 1
-    assert (count(owner, "signal"), count(owner, "space")) == (1, 2)
+    assert (count(owner, "signal"), count(owner, "space")) == (1 + 3, 2)

@@ -10,10 +10,12 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from misir.admin import routes as admin
+from misir.analytics import routes as analytics
 from misir.capture import routes as capture
 from misir.deps import Problem
 from misir.embed.embedder import Embedder
 from misir.errors import MisirError, install_error_handlers
+from misir.insights import routes as insights
 from misir.jobs.worker import working
 from misir.library import routes as library
 from misir.limits import policy_of
@@ -21,7 +23,8 @@ from misir.plumbing.http import BodyLimit, CatchAll, CrossOrigin, HeadIsGet, Req
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging
 from misir.plumbing.routing import FoundRoute
-from misir.profile import routes as profile
+from misir.profile import profile_routes as profile
+from misir.profile import routes as account
 from misir.resources import build_resources
 from misir.search import routes as search
 from misir.sessions import routes as sessions
@@ -31,11 +34,12 @@ from misir.spaces import routes as spaces
 from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
+from misir.web.app import routes as web_app
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
-    capture, spaces, topics, corrections, sessions, library, search, profile, webhooks, admin, system, pages,
-    metrics,
+    capture, spaces, topics, corrections, sessions, library, search, insights, analytics, profile, account,
+    webhooks, admin, system, pages, web_app, metrics,
 )  # fmt: skip
 EXPOSED_HEADERS = (
     "RateLimit",

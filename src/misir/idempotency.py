@@ -4,6 +4,10 @@
     is there an answer? then that is it                                one read
     ONE transaction: claim the key, do the work, keep the answer       a second process waits at the claim
 
+A batch is many transactions. It claims its key in the first and keeps its answer in the last.
+What dies in between leaves a claim without an answer, and the repeat does the rest: every item is known by
+its event. Two processes may then work on it at once; the first answer is kept, and both give it.
+
 Only what succeeded is kept: a refusal changed nothing, so the request may be tried again under its key.
 """
 
@@ -22,7 +26,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from misir.deps import Me, Now, Res
-from misir.errors import Answered, MisirError, conflict, invalid
+from misir.errors import Answered, invalid, unavailable
 from misir.fields import storable
 from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
@@ -32,9 +36,6 @@ from misir.resources import Resources
 SQL = load_statements("misir", "idempotency.sql")
 
 KEPT_FOR: Final = timedelta(hours=24)
-ABANDONED_AFTER: Final = timedelta(seconds=60)
-"""A claim without an answer that is older than this is of a process that died."""
-
 MAX_KEY: Final = 255
 
 
@@ -48,7 +49,7 @@ class KeyedReceipt(Receipt):
         self._user_id = user_id
         self._request_hash = request_hash
         self._named = {"route": route, "key": key, "expired_before": now - KEPT_FOR}
-        self._claim = {"request_hash": request_hash, "now": now, "abandoned_before": now - ABANDONED_AFTER}
+        self._claim = {"request_hash": request_hash, "now": now}
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -64,11 +65,21 @@ class KeyedReceipt(Receipt):
         if await claimed.fetchone() is not None:
             return
         await self._raise_if_answered(tx)
-        raise being_answered()
+        raise unavailable("This Idempotency-Key has just run out: send the request again.", retry_after_s=1)
+
+    async def open_alone(self) -> None:
+        async with self._res.database.as_user(self._user_id) as tx:
+            await self.open(tx)
+
+    async def close_alone(self, status: int, answer: BaseModel) -> None:
+        async with self._res.database.as_user(self._user_id) as tx:
+            await self.close(tx, status, answer)
 
     async def close(self, tx: Tx, status: int, answer: BaseModel) -> None:
         body = answer.model_dump_json(by_alias=True).encode()
-        await tx.ask(SQL.keep_answer, self._named, status=status, body=body)
+        kept = await tx.ask(SQL.keep_answer, self._named, status=status, body=body)
+        if await kept.fetchone() is None:
+            await self._raise_if_answered(tx)
         self.kept = Response(body, status, media_type="application/json")
 
     async def _raise_if_answered(self, tx: Tx) -> None:
@@ -79,12 +90,6 @@ class KeyedReceipt(Receipt):
             raise invalid("Idempotency-Key: was used with another body: take a new key for a new request.")
         if row["status"]:
             raise Answered(row["status"], row["body"])
-
-
-def being_answered() -> MisirError:
-    refusal = conflict("A request with this Idempotency-Key is being answered: ask again in a moment.")
-    refusal.headers["Retry-After"] = "2"
-    return refusal
 
 
 async def given_receipt(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 
 from misir.errors import MisirError, invalid
 from misir.fields import MAX_ID
@@ -74,6 +75,12 @@ def decode_moment(cursor: str | None) -> dict[str, datetime | int | None]:
         return {"before_at": _EPOCH + micros * _MICROSECOND, "before_id": row_id}
     except OverflowError:
         raise _strange() from None
+
+
+def next_link(request: Request, cursor: str) -> str:
+    """The Link header of a list whose body is a bare array: this very request, from the cursor on."""
+    there = request.url.include_query_params(cursor=cursor)
+    return f'<{there.path}?{there.query}>; rel="next"'
 
 
 def _strange() -> MisirError:

@@ -28,6 +28,12 @@ class Receipt:
     async def open(self, tx: Tx) -> None:
         """May refuse, and then nothing is done."""
 
+    async def open_alone(self) -> None:
+        """In a transaction of its own, where the work takes more than one."""
+
+    async def close_alone(self, status: int, answer: BaseModel) -> None:
+        """After the last of them."""
+
     async def close(self, tx: Tx, status: int, answer: BaseModel) -> None:
         """Write down what became of it."""
 

@@ -12,14 +12,16 @@ from typing import Any
 
 from misir.embed.calibration import Calibration
 from misir.embed.embedder import Embedder, build_embedder
-from misir.embed.shared import Launcher, is_shared, shared_embedder
+from misir.embed.place import is_shared
+from misir.embed.shared import Launcher, shared_embedder
 from misir.errors import MisirError
 from misir.orient.config import EngineConfig
 from misir.plumbing.auth import Verifier
 from misir.plumbing.db import Database
-from misir.plumbing.identity import build_verifier
+from misir.plumbing.identity import build_sign_in, build_verifier
 from misir.plumbing.limiter import Limiter
 from misir.plumbing.seal import Seal, read_key
+from misir.plumbing.sign_in import SignIn
 from misir.plumbing.supervisor import Attachment, attach
 from misir.plumbing.turns import Turns
 from misir.settings import Settings
@@ -35,6 +37,7 @@ class Resources:
     embedder: Embedder
     verifier: Verifier
     limiter: Limiter | None
+    sign_in: SignIn | None = None
     database: Database = field(init=False)
     config: EngineConfig = field(default_factory=EngineConfig)
     attachment: Attachment | None = None
@@ -161,7 +164,8 @@ def build_resources(settings: Settings, *, embedder: Embedder | None = None) -> 
     if embedder is None and is_shared(settings):
         embedder = shared_embedder(settings, lambda: res.ask_for_embedder())  # noqa: PLW0108 - `res` comes later
     verifier = build_verifier(settings)
-    res = Resources(settings, embedder or build_embedder(settings), verifier, build_limiter(settings))
+    embedder = embedder or build_embedder(settings)
+    res = Resources(settings, embedder, verifier, build_limiter(settings), build_sign_in(settings))
     return res
 
 

@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         None, description="Bearer key of that embedding server, if it wants one."
     )
     EMBEDDING_BUILD: Literal["standard", "fast"] = Field(
-        "standard", description="fast: all-MiniLM-L6-v2 made twice as fast at the first start; other vectors."
+        "standard", description="fast: all-MiniLM-L6-v2 made faster at the first start; other vectors."
     )
     EMBEDDER: Literal["auto", "in-process", "shared"] = Field(
         "auto", description="Who holds the model: this process, or one process for all; auto: by workers."

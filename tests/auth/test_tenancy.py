@@ -52,6 +52,15 @@ REQUESTS: dict[str, list[Sent]] = {
         Sent("/spaces", body={"name": "New", "subspaces": [{"name": "T", "markers": ["sea"]}]}, needs="write")
     ],
     "GET /api/v1/spaces/{space_id}": [Sent("/spaces/{space}")],
+    "PATCH /api/v1/spaces/{space_id}": [
+        Sent("/spaces/{space}", body={"name": "Renamed", "intention": "sea"}, needs="write")
+    ],
+    "DELETE /api/v1/spaces/{space_id}": [
+        Sent("/spaces/{space}", needs="write"),
+        Sent("/spaces/{space}", {"purge": "true"}, needs="write"),
+    ],
+    "POST /api/v1/spaces/{space_id}/restore": [Sent("/spaces/{space}/restore", needs="write")],
+    "GET /api/v1/spaces/{space_id}/timeline": [Sent("/spaces/{space}/timeline")],
     "GET /api/v1/spaces/{space_id}/subspaces": [Sent("/spaces/{space}/subspaces", {"include": "centroid"})],
     "POST /api/v1/spaces/{space_id}/subspaces": [
         Sent("/spaces/{space}/subspaces", body={"name": "New", "markers": ["sea", "new"]}, needs="write")
@@ -102,8 +111,32 @@ REQUESTS: dict[str, list[Sent]] = {
         Sent("/artifacts/{artifact}", body={"subspace_id": "{topic}"}, needs="write"),
         Sent("/artifacts/{artifact}", body={"space_id": "{space}"}, needs="write"),
     ],
+    "POST /api/v1/artifacts/bulk": [
+        Sent(
+            "/artifacts/bulk",
+            body={"action": "assign", "artifact_ids": ["{artifact}"], "subspace_id": "{topic}"},
+            needs="write",
+        ),
+        Sent(
+            "/artifacts/bulk",
+            body={"action": "move", "artifact_ids": ["{artifact}"], "space_id": "{space}"},
+            needs="write",
+        ),
+        Sent("/artifacts/bulk", body={"action": "delete", "artifact_ids": ["{artifact}"]}, needs="write"),
+    ],
     "DELETE /api/v1/artifacts/{artifact_id}": [Sent("/artifacts/{artifact}", needs="write")],
     "POST /api/v1/artifacts/{artifact_id}/restore": [Sent("/artifacts/{artifact}/restore", needs="write")],
+    "GET /api/v1/diagnostics": [Sent("/diagnostics")],
+    "GET /api/v1/analytics/global": [Sent("/analytics/global")],
+    "GET /api/v1/spaces/{space_id}/analytics": [Sent("/spaces/{space}/analytics")],
+    "GET /api/v1/spaces/{space_id}/analytics/focus": [Sent("/spaces/{space}/analytics/focus")],
+    "GET /api/v1/spaces/{space_id}/analytics/drift": [Sent("/spaces/{space}/analytics/drift")],
+    "GET /api/v1/spaces/{space_id}/analytics/velocity": [Sent("/spaces/{space}/analytics/velocity")],
+    "GET /api/v1/spaces/{space_id}/analytics/confidence": [Sent("/spaces/{space}/analytics/confidence")],
+    "GET /api/v1/spaces/{space_id}/topology": [Sent("/spaces/{space}/topology", {"artifacts": "true"})],
+    "GET /api/v1/spaces/{space_id}/analytics/margin_distribution": [
+        Sent("/spaces/{space}/analytics/margin_distribution")
+    ],
     "GET /api/v1/search": [Sent("/search", {"q": "sea", "space_id": "{space}", "subspace_id": "{topic?}"})],
     "POST /api/v1/search": [Sent("/search", body={"q": "sea", "space_ids": ["{space}"]})],
     "GET /api/v1/webhooks": [Sent("/webhooks")],
@@ -119,6 +152,20 @@ REQUESTS: dict[str, list[Sent]] = {
     "POST /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": [
         Sent("/webhooks/{webhook}/deliveries/{delivery}/redeliver", needs="write")
     ],
+    "GET /api/v1/spaces/{space_id}/alerts": [Sent("/spaces/{space}/alerts")],
+    "GET /api/v1/spaces/{space_id}/analytics/alerts": [Sent("/spaces/{space}/analytics/alerts")],
+    "GET /api/v1/insights": [Sent("/insights", {"space_id": "{space?}"})],
+    "POST /api/v1/insights/generate": [Sent("/insights/generate", needs="write")],
+    "POST /api/v1/insights/{insight_id}/dismiss": [Sent("/insights/{insight}/dismiss", needs="write")],
+    "POST /api/v1/insights/{insight_id}/act": [Sent("/insights/{insight}/act", needs="write")],
+    "POST /api/v1/insights/{insight_id}/snooze": [
+        Sent("/insights/{insight}/snooze", body={"days": 2}, needs="write")
+    ],
+    "GET /api/v1/profile": [Sent("/profile")],
+    "PATCH /api/v1/profile": [Sent("/profile", body={"settings": {"theme": "dark"}}, needs="write")],
+    "PATCH /api/v1/profile/metadata": [Sent("/profile/metadata", body={"timezone": "UTC"}, needs="write")],
+    "POST /api/v1/profile/onboard": [Sent("/profile/onboard", body={"display_name": "A"}, needs="write")],
+    "DELETE /api/v1/account": [Sent("/account", {"confirm": ME}, needs="admin")],
     "GET /api/v1/api-keys": [Sent("/api-keys", needs="admin")],
     "POST /api/v1/api-keys": [Sent("/api-keys", body={"name": "k"}, needs="admin")],
     "DELETE /api/v1/api-keys/{key_id}": [Sent("/api-keys/{key}", needs="admin")],
@@ -184,6 +231,7 @@ class World:
             "webhook_delivery",
             "idempotency_key",
             "pending_capture",
+            "insight",
         )
         return str(
             [
@@ -300,9 +348,16 @@ def furnish(
         "insert into misir.session (user_id, external_id) values (%s, 'x') returning id", [user]
     ).fetchone()
     marker = owner.execute("select id from misir.marker where user_id = %s", [user]).fetchone()
+    insight = owner.execute(
+        "insert into misir.insight (user_id, space_id, rule, dedupe_key, category, headline, description, severity) "
+        "values (%s, %s, 'echo', 'k', 'sources', 'H', 'D', 'low') returning id",
+        [user, space],
+    ).fetchone()
     assert session is not None
     assert marker is not None
+    assert insight is not None
     return {
+        "insight": insight[0],
         "space": space,
         "topic": topic,
         "other": other,

@@ -16,7 +16,8 @@ import pytest
 
 from misir.embed import shared
 from misir.embed.embedder import Embedder
-from misir.embed.shared import Launcher, address, is_shared, shared_embedder
+from misir.embed.place import address, is_shared
+from misir.embed.shared import Launcher, shared_embedder
 from misir.embed.wire import Kind, pack
 from misir.errors import MisirError
 from misir.settings import Settings
@@ -90,7 +91,7 @@ def test_another_workers_query_does_not_wait_for_a_batch(settings: Settings) -> 
         async with worker(settings) as one, worker(settings) as other:
 
             async def bulk() -> None:
-                await one.embed_texts_batch([f"Page {i} about tides and reefs. " * 25 for i in range(24)])
+                await one.embed_texts_batch([f"Page {i} about tides and reefs. " * 25 for i in range(14)])
                 order.append("bulk")
 
             async def query() -> None:
@@ -107,6 +108,8 @@ def test_a_killed_process_is_503_at_once_and_then_back(settings: Settings) -> No
     async def scenario() -> None:
         async with worker(settings) as embedder:
             (pid,) = processes(settings.data_dir)
+            os.kill(pid, signal.SIGTERM)  # which waits for workers that still answer what they have begun
+            assert (await embedder.embed_text("in flight")).fraction == 1.0
             running = asyncio.create_task(
                 embedder.embed_texts_batch([f"{i} " + "w " * 250 for i in range(90)])
             )
@@ -175,14 +178,14 @@ def test_a_command_may_use_it_too(settings: Settings, minilm: Embedder) -> None:
 
 
 def test_overload_crosses_the_socket_as_it_is(settings: Settings, tmp_path: Path) -> None:
-    hasty = settings.model_copy(update={"MISIR_DATA_DIR": tmp_path / "hasty", "EMBEDDING_WAIT_S": 0.3})
+    hasty = settings.model_copy(update={"MISIR_DATA_DIR": tmp_path / "hasty", "EMBEDDING_WAIT_S": 0.15})
 
     async def scenario() -> None:
         async with worker(hasty) as embedder:
-            first = asyncio.create_task(embedder.embed_texts_batch([f"{i} " + "w " * 250 for i in range(40)]))
+            first = asyncio.create_task(embedder.embed_texts_batch([f"{i} " + "w " * 250 for i in range(14)]))
             await asyncio.sleep(0.05)
             with pytest.raises(MisirError) as caught:
-                await embedder.embed_texts_batch([f"{i} " + "v " * 250 for i in range(40)])
+                await embedder.embed_texts_batch([f"{i} " + "v " * 250 for i in range(14)])
             assert (caught.value.status, caught.value.slug) == (503, "model-busy")
             assert int(caught.value.headers["Retry-After"]) >= 1
             await first

@@ -164,6 +164,29 @@ def test_what_was_trashed_or_closed_meanwhile_is_left_and_comes_when_it_may(
     assert library.differences() == []
 
 
+def test_a_batch_waits_like_captures_and_each_item_for_itself(library: Any, without: httpx.Client) -> None:
+    space = library.declare("Reading", "sea", "wood")
+    vector = [1.0] + [0.0] * 383
+    own = {"embedding": vector, "embedding_model": library.ask("GET", "/capture")["embedding_model"]}
+    items = [
+        {"space_id": space, "url": "https://x.example/1", "title": "sea"},
+        {"space_id": 987_654, "url": "https://x.example/2", "title": "sea"},
+        {"space_id": space, "url": "https://x.example/3", "title": "sea", **own},
+        {"space_id": space, "url": "https://x.example/4", "title": "wood"},
+    ]
+    answer = without.post("/api/v1/artifacts/batch", json={"artifacts": items}).json()
+    assert [(one["index"], one["pending"]) for one in answer["successful"]] == [
+        (0, True),
+        (2, False),
+        (3, True),
+    ]
+    assert [(one["index"], one["status"]) for one in answer["failed"]] == [(1, 404)]
+    library.work()
+    topics = {name: topic["artifact_count"] for name, topic in library.topics(space).items()}
+    assert topics == {"sea": 2, "wood": 1}
+    assert library.differences() == []
+
+
 def test_only_a_full_queue_refuses(
     library: Any, without: httpx.Client, monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection[Any]
 ) -> None:

@@ -153,3 +153,9 @@ def get_html(url: str, **params: str) -> httpx.Response:
 def html() -> Callable[..., httpx.Response]:
     """GET as a browser does."""
     return get_html
+
+
+@pytest.fixture(scope="session")
+def until_ready() -> Callable[[str], str]:
+    """The same address, once its server has its model."""
+    return ready

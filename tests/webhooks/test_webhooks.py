@@ -78,6 +78,8 @@ def test_what_an_endpoint_may_not_be(house: Any) -> None:
     made = house.listen()
     house.ask("PATCH", f"/webhooks/{made['id']}", json={"url": "http://169.254.169.254/"}, expect=422)
     house.ask("PATCH", f"/webhooks/{made['id']}", json={}, expect=422)
+    for hours in (False, -1, 169, 0.5):
+        house.ask("POST", f"/webhooks/{made['id']}/rotate", json={"overlap_hours": hours}, expect=422)
 
 
 def test_the_database_does_not_know_the_secret(house: Any) -> None:

@@ -6,13 +6,14 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
 from misir.capture.page import Known, Page, Reading, complete_page, merged_text, read_page
-from misir.capture.pipeline import capture_page, embedded, find_known, read_without_model
+from misir.capture.pending import set_down
+from misir.capture.pipeline import NO_MODEL, capture_page, embedded, find_known, read_without_model
 from misir.capture.schemas import BatchAnswer, BatchFailure, BatchItem, Captured, CaptureRequest
 from misir.capture.tell import tell
 from misir.capture.write import Taken, TextChanged, take_in
@@ -77,8 +78,8 @@ async def capture_batch(
         embed every new text                  batched calls, no connection held
         a transaction for each chunk          take_in for each item, in request order
 
-    Items of one space are decided in request order. Raises MisirError 503 without a database or a model:
-    nothing is lost, and what was taken in before is known when the batch is sent again.
+    Items of one space are decided in request order; without a model they wait for one in that order. Raises
+    MisirError 503 without a database: what was taken in before is known when the batch is sent again.
     """
     batch = Batch(res, user_id)
     pages = [(index, _read(batch, index, item, now)) for index, item in enumerate(items)]
@@ -140,13 +141,44 @@ async def _embed(batch: Batch, items: Sequence[_Item]) -> list[_Ready]:
         else:
             readings[item.index] = reading
     for some in batched(texts.items(), TEXTS_AT_ONCE):
-        made = await batch.res.embedder.embed_texts_batch([text for _, text in some], "document")
+        try:
+            made = await batch.res.embedder.embed_texts_batch([text for _, text in some], "document")
+        except MisirError as refusal:
+            if refusal.slug != NO_MODEL:
+                raise
+            await _put_aside(batch, [item for item in items if item.index in dict(some)])
+            continue
         readings |= {index: embedded(text, one) for (index, text), one in zip(some, made, strict=True)}
     return [
         _Ready(item.index, item.page, item.known, readings[item.index])
         for item in items
         if item.index in readings
     ]
+
+
+async def _put_aside(batch: Batch, items: Sequence[_Item]) -> None:
+    """There is no model: these wait for one (pending.py), CHUNK a transaction."""
+    for _, of_space in groupby(sorted(items, key=_space_of), key=_space_of):
+        for chunk in batched(of_space, CHUNK):
+            async with (
+                batch.res.turns.of(_space_of(chunk[0])),
+                batch.res.database.as_user(batch.user_id) as tx,
+            ):
+                for item in chunk:
+                    await _set_down(batch, tx, item)
+
+
+def _space_of(item: _Item) -> int:
+    return item.page.request.space_id
+
+
+async def _set_down(batch: Batch, tx: Tx, item: _Item) -> None:
+    try:
+        batch.succeed(item.index, await set_down(tx, item.page))
+    except MisirError as refusal:  # before anything was written
+        batch.fail(item.index, item.page.request.url, refusal.status, refusal.detail)
+    else:
+        count_capture("pending")
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -126,13 +126,14 @@ with taken as (
 insert into misir.signal (
   user_id, space_id, artifact_id, subspace_id, embedding_id, session_id, seq, event_hash, payload_hash, type, magnitude,
   engagement_level, base_weight, taught_weight, updates_centroid, similarity, raw_margin, probability, fit, assigned_by,
-  matched_marker_ids, config_version, occurred_at, client_teaches, none_probability, candidates, candidate_count, withheld)
+  matched_marker_ids, config_version, occurred_at, client_teaches, none_probability, candidates, candidate_count, withheld,
+  dwell_time_ms, active_time_ms)
 select
   %(user_id)s, %(space_id)s, %(artifact_id)s, %(subspace_id)s, e.id, %(session_id)s, taken.seq, %(event_hash)s,
   %(payload_hash)s, %(signal_type)s, %(signal_magnitude)s, %(engagement_level)s, %(base_weight)s, %(taught_weight)s,
   %(updates_centroid)s, %(similarity)s, %(raw_margin)s, %(probability)s, %(fit)s, %(assigned_by)s,
   %(matched_marker_ids)s, %(config_version)s, %(occurred_at)s, %(client_teaches)s, %(none_probability)s, %(candidates)s,
-  %(candidate_count)s, %(withheld)s
+  %(candidate_count)s, %(withheld)s, nullif(%(dwell_time_ms)s::bigint, 0), %(active_time_ms)s
 from taken, misir.embedding e
 where e.artifact_id = %(artifact_id)s and e.user_id = %(user_id)s and e.model = %(model)s
   and e.content_hash = %(content_hash)s
@@ -166,6 +167,7 @@ update misir.subspace_marker set last_matched_at = greatest(last_matched_at, %(o
 where user_id = %(user_id)s and space_id = %(space_id)s and marker_id = any(%(marker_ids)s);
 
 -- name: list_latest
-select id, space_id, url, title, captured_at from misir.artifact
+select id, space_id, url, title, captured_at from misir.artifact a
 where user_id = %(user_id)s and deleted_at is null
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
 order by captured_at desc, id desc limit 5;

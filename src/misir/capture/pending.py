@@ -9,11 +9,11 @@ from psycopg.types.json import Jsonb
 
 from misir.capture.page import Page
 from misir.capture.schemas import Captured
-from misir.capture.values import page_values
 from misir.capture.write import SQL as CAPTURE
 from misir.capture.write import require_open
 from misir.errors import unavailable
 from misir.jobs.queue import EMBED, enqueue
+from misir.orient.reading import decay_rate
 from misir.plumbing.db import Tx
 from misir.plumbing.metrics import count_capture
 from misir.plumbing.sqlfile import load_statements
@@ -70,8 +70,33 @@ async def set_down(tx: Tx, page: Page) -> Captured:
 
 
 async def _insert_unplaced(tx: Tx, page: Page) -> int:
-    values = page_values(page) | {"engagement_level": page.level, "content_hash": NO_TEXT}
-    return int((await (await tx.ask(SQL.insert_unplaced, values)).fetchone() or {})["id"])
+    return int((await (await tx.ask(SQL.insert_unplaced, _unplaced(page))).fetchone() or {})["id"])
+
+
+def _unplaced(page: Page) -> dict[str, Any]:
+    """What the visit says of the page, as far as nobody has to understand its text."""
+    request = page.request
+    return {
+        "space_id": request.space_id,
+        "url": request.url,
+        "normalized_url": page.normalized_url,
+        "url_hash": page.url_hash,
+        "domain": page.domain,
+        "title": request.title,
+        "content": request.content,
+        "content_hash": NO_TEXT,
+        "word_count": page.word_count,
+        "content_source": page.source,
+        "engagement_level": page.level,
+        "dwell_time_ms": round(request.dwell_time_ms),
+        "active_time_ms": None if request.active_time_ms is None else round(request.active_time_ms),
+        "scroll_depth": request.scroll_depth,
+        "reading_depth": page.depth,
+        "reading_depth_client": page.depth_client,
+        "decay_rate": decay_rate(page.source),
+        "metadata": Jsonb({"reading_depth_differs": True} if page.is_depth_different else {}),
+        "occurred_at": page.occurred_at,
+    }
 
 
 def _told(page: Page, artifact_id: int) -> dict[str, Any]:

@@ -45,9 +45,15 @@ async def post_capture(
     return once.kept or captured
 
 
-@router.post("/artifacts/batch", responses=problems(413))
-async def post_batch(me: Me, res: Res, now: Now, body: BatchRequest, request: Request) -> BatchAnswer:
+@router.post("/artifacts/batch", response_model=BatchAnswer, responses=problems(413))
+async def post_batch(
+    me: Me, res: Res, now: Now, body: BatchRequest, request: Request, once: Once
+) -> BatchAnswer | Response:
     """Capture up to 500 visits. Always 200 for a valid envelope: each item succeeds or fails for itself."""
     require_same_user(res, me, body.user_id)
     await spend(res.limiter, request.scope, batch_items(res.settings, me), len(body.artifacts))
-    return await capture_batch(res, me, body.artifacts, now)
+    async with once.turn():
+        await once.open_alone()
+        answer = await capture_batch(res, me, body.artifacts, now)
+        await once.close_alone(200, answer)
+    return once.kept or answer

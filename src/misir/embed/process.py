@@ -19,10 +19,10 @@ import threading
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from misir.embed.embedder import Embedder, build_embedder
-from misir.embed.shared import address
+from misir.embed.models import resolve_model
+from misir.embed.place import address
 from misir.embed.wire import (
     Kind,
     pack,
@@ -36,9 +36,13 @@ from misir.errors import MisirError
 from misir.plumbing.data_dir import lock
 from misir.settings import load_settings
 
+if TYPE_CHECKING:
+    from misir.embed.embedder import Embedder
+
 LINGER_S = 2.0
 FIRST_CLIENT_WITHIN_S = 15.0
 TELL_EVERY_S = 1.0
+GRACE_S = 30.0
 
 log = logging.getLogger("misir.embedder")
 
@@ -85,6 +89,7 @@ class Server:
         self._embedder = embedder
         self._tally = tally
         self._is_owned = is_owned
+        self._is_told = False
         self._clients: dict[asyncio.StreamWriter, None] = {}
         self._leaving: asyncio.TimerHandle | None = None
         self._stopping = asyncio.Event()
@@ -92,7 +97,7 @@ class Server:
     async def run(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(signum, self._stopping.set)
+            self._loop.add_signal_handler(signum, self._leave_soon)
         server = await asyncio.start_unix_server(self._serve, sock=listener)
         self._leave_in(FIRST_CLIENT_WITHIN_S)
         if self._is_owned:
@@ -166,10 +171,18 @@ class Server:
             elif not asyncio.current_task().cancelling():  # type: ignore[union-attr]
                 writer.close()  # what we did not foresee: the worker must not wait for it
 
+    def _leave_soon(self) -> None:
+        """Told to stop, maybe with all of a service at once: workers still answer what they have begun."""
+        self._is_told = True
+        self._loop.call_later(GRACE_S, self._stopping.set)
+        self._leave_if_alone()
+
     def _leave_in(self, delay_s: float) -> None:
         if self._leaving:
             self._leaving.cancel()
-        if not self._is_owned:
+        if self._is_told:
+            self._leave_if_alone()
+        elif not self._is_owned:
             self._leaving = self._loop.call_later(delay_s, self._leave_if_alone)
 
     def _leave_if_alone(self) -> None:
@@ -195,9 +208,8 @@ def _main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    tally = Tally()
-    embedder = build_embedder(load_settings(), counts=tally)
-    path = address(arguments.data_dir, embedder.spec)
+    settings = load_settings()
+    path = address(arguments.data_dir, resolve_model(settings))
     holding = lock(path.with_suffix(".lock"))
     if holding is None:
         return 0
@@ -206,7 +218,12 @@ def _main() -> int:
         _listen(listener, path)
         if not arguments.owned and os.fork():
             os._exit(0)  # it listens; and whoever launched it need not reap it
-        asyncio.run(Server(embedder, tally, is_owned=arguments.owned).run(listener))
+        # Only now, since what it imports must not be forked: it has threads.
+        from misir.embed.embedder import build_embedder  # noqa: PLC0415
+
+        tally = Tally()
+        server = Server(build_embedder(settings, counts=tally), tally, is_owned=arguments.owned)
+        asyncio.run(server.run(listener))
         with suppress(FileNotFoundError):
             path.unlink()
     return 0

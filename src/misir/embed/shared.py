@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import itertools
 import json
 import logging
@@ -19,7 +18,8 @@ from typing import Any
 
 from misir.embed.backends import open_backend
 from misir.embed.embedder import CHARS_AT_ONCE, Embedder, Made
-from misir.embed.models import ModelSpec, Task, model_unavailable, resolve_model
+from misir.embed.models import Task, model_unavailable, resolve_model
+from misir.embed.place import address
 from misir.embed.text import Embedding
 from misir.embed.wire import (
     Frame,
@@ -32,8 +32,7 @@ from misir.embed.wire import (
 )
 from misir.errors import MisirError
 from misir.plumbing import metrics
-from misir.plumbing.data_dir import fits_socket, lock, make_directory, open_log, short_directory
-from misir.plumbing.metrics_dir import service_pid
+from misir.plumbing.data_dir import lock, make_directory, open_log
 from misir.settings import Settings
 
 SILENT_S = 10.0
@@ -43,9 +42,6 @@ LOAD_WITHIN_S = 20.0
 ASK_AGAIN_S = 0.25
 
 NOT_THERE = "The embedder process is not there: it is being started."
-
-PROTOCOL = 1
-"""Of wire.py: workers of two versions, as during an upgrade, talk to two processes."""
 
 PASSED_ON = (
     "EMBEDDING_MODEL",
@@ -58,13 +54,6 @@ PASSED_ON = (
 """Settings the process must see as its worker does."""
 
 log = logging.getLogger("misir.embedder")
-
-
-def address(root: Path, spec: ModelSpec) -> Path:
-    """The process's socket: one for each model, so that workers of two settings never share vectors."""
-    name = f"embedder-{hashlib.sha256(f'{PROTOCOL} {spec.fingerprint}'.encode()).hexdigest()[:8]}.sock"
-    path = root.expanduser().absolute() / name
-    return path if fits_socket(path) else short_directory(root) / name
 
 
 class SharedEngine:
@@ -250,23 +239,6 @@ def environment(settings: Settings) -> dict[str, str]:
 def is_listening(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
-
-
-def is_shared(settings: Settings) -> bool:
-    """Whether the model is in a process of its own: asked for, or one of several workers needs it.
-
-    A worker has a parent that starts others like it. Where the data directory cannot be written, each
-    worker keeps a model of its own, as it must.
-    """
-    if settings.EMBEDDER != "auto":
-        return settings.EMBEDDER == "shared"
-    if service_pid() == os.getpid():
-        return False
-    try:
-        make_directory(settings.data_dir)
-    except OSError:
-        return False
-    return os.access(settings.data_dir, os.W_OK)
 
 
 def shared_embedder(settings: Settings, ask: Callable[[], None]) -> Embedder:

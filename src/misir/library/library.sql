@@ -4,8 +4,9 @@
 -- Newest first by (captured_at, id); %(before_at)s and %(before_id)s are where the last page ended.
 select id, user_id, space_id, subspace_id, url, domain, title, engagement_level, content_source, word_count,
        reading_depth, scroll_depth, dwell_time_ms, fit, raw_margin, duplicate_of, captured_at, created_at, updated_at
-from misir.artifact
+from misir.artifact a
 where user_id = %(user_id)s and deleted_at is null
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
   and (%(before_at)s::timestamptz is null or (captured_at, id) < (%(before_at)s::timestamptz, %(before_id)s::bigint))
   and (%(updated_since)s::timestamptz is null or updated_at >= %(updated_since)s::timestamptz)
 order by captured_at desc, id desc
@@ -48,7 +49,8 @@ left join lateral (
   select w.id, w.error from misir.pending_capture w
   where w.artifact_id = artifact.id and w.user_id = artifact.user_id order by w.error nulls last, w.id limit 1
 ) p on true
-where artifact.id = %(artifact_id)s and artifact.user_id = %(user_id)s and deleted_at is null;
+where artifact.id = %(artifact_id)s and artifact.user_id = %(user_id)s and deleted_at is null
+  and exists (select 1 from misir.space s where s.id = artifact.space_id and s.user_id = artifact.user_id and s.deleted_at is null);
 
 -- name: list_signals
 select id, seq, type, magnitude, engagement_level, subspace_id, base_weight, taught_weight, updates_centroid, similarity,
@@ -73,28 +75,59 @@ join misir.embedding e on e.user_id = mine.user_id and e.model = mine.model and 
 join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id and a.content_hash = e.content_hash
 where mine.user_id = %(user_id)s and mine.artifact_id = %(artifact_id)s and mine.model = %(model)s
   and self.deleted_at is null and a.deleted_at is null
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
 order by (e.vector <=> mine.vector) + 0, a.id
 limit %(limit)s;
 
 -- name: find_artifact
 -- Where the artifact lives, trashed or not, before any lock is taken.
 select id, space_id, title, content, deleted_at is not null as is_deleted
-from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s;
+from misir.artifact a where id = %(artifact_id)s and user_id = %(user_id)s
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null);
 
 -- name: load_artifact_for_update
 -- Under the space's lock: as it is now.
 select id, space_id, subspace_id, url, title, content, content_hash, engagement_level, url_hash,
+       assigned_by, pinned,
        deleted_at is not null as is_deleted
 from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s
 for no key update;
 
--- name: find_same_page
--- The same address in another space.
-select id, deleted_at is not null as is_deleted from misir.artifact
-where user_id = %(user_id)s and space_id = %(space_id)s and url_hash = %(url_hash)s;
+-- name: find_artifacts
+-- As find_artifact, of many, without their texts.
+select id, space_id from misir.artifact a
+where id = any(%(artifact_ids)s::bigint[]) and user_id = %(user_id)s
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null);
 
--- name: purge_artifact
-delete from misir.artifact where id = %(artifact_id)s and user_id = %(user_id)s;
+-- name: load_artifacts_for_update
+-- As load_artifact_for_update, of many, without their texts.
+select id, space_id, subspace_id, url, title, engagement_level, url_hash, assigned_by, pinned,
+       deleted_at is not null as is_deleted
+from misir.artifact where id = any(%(artifact_ids)s::bigint[]) and user_id = %(user_id)s
+order by id
+for no key update;
+
+-- name: find_same_pages
+-- Which of these addresses does the space hold?
+select id, deleted_at is not null as is_deleted from misir.artifact
+where user_id = %(user_id)s and space_id = %(space_id)s and url_hash = any(%(url_hashes)s::bytea[])
+order by id;
+
+-- name: purge_artifacts
+delete from misir.artifact where id = any(%(artifact_ids)s::bigint[]) and user_id = %(user_id)s;
+
+-- name: load_marker_vectors
+-- Each marker of each topic of the space.
+select l.subspace_id as topic_id, m.embedding
+from misir.marker m
+join misir.subspace_marker l on l.marker_id = m.id and l.user_id = m.user_id
+where m.user_id = %(user_id)s and m.space_id = %(space_id)s
+order by m.id, l.subspace_id;
+
+-- name: set_trashed
+-- Into the trash, or out of it; of one space only.
+update misir.artifact set deleted_at = %(deleted_at)s
+where id = any(%(artifact_ids)s::bigint[]) and user_id = %(user_id)s and space_id = %(space_id)s;
 
 -- name: patch_artifact
 update misir.artifact set
@@ -108,22 +141,11 @@ update misir.artifact set
   reading_depth = coalesce(%(reading_depth)s, reading_depth)
 where id = %(artifact_id)s and user_id = %(user_id)s;
 
--- name: current_vector
-select e.vector from misir.artifact a
-join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-where a.id = %(artifact_id)s and a.user_id = %(user_id)s and e.model = %(model)s;
-
 -- name: store_fit
 -- After its text was edited: how it fits the topic it is in.
 update misir.artifact set
   similarity = %(similarity)s, raw_margin = %(raw_margin)s, probability = %(probability)s, fit = %(fit)s
 where id = %(artifact_id)s and user_id = %(user_id)s;
-
--- name: trash_artifact
-update misir.artifact set deleted_at = %(now)s where id = %(artifact_id)s and user_id = %(user_id)s;
-
--- name: untrash_artifact
-update misir.artifact set deleted_at = null where id = %(artifact_id)s and user_id = %(user_id)s;
 
 -- name: load_placed_vectors
 -- What a calibration is measured on: the vectors of placed, live pages, their titles, and their topics as labels.
@@ -132,6 +154,7 @@ from misir.artifact a
 join misir.embedding e
   on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash and e.model = %(model)s
 where a.user_id = %(user_id)s and a.deleted_at is null and a.subspace_id is not null
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
   and (%(space_id)s::bigint is null or a.space_id = %(space_id)s::bigint)
 order by a.id;
 
@@ -143,7 +166,7 @@ select g.id as signal_id, g.seq, g.subspace_id, g.assigned_by, g.engagement_leve
 from misir.signal g
 join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id
 where g.artifact_id = %(artifact_id)s and g.user_id = %(user_id)s
-order by g.space_id = a.space_id desc, g.seq desc limit 1;
+order by (g.space_id is not distinct from a.space_id) desc, g.seq desc limit 1;
 
 -- name: list_moves_of
 -- Every correction that moved the artifact, newest first; undone ones too.

@@ -10,6 +10,7 @@ from misir.deps import Me, Now, Res, problems, require_same_user
 from misir.fields import MAX_ID, Moment, PathId, Text
 from misir.gate import gated_router
 from misir.library import correct, views
+from misir.library.bulk import change_artifacts
 from misir.library.explain import Explanation, explain
 from misir.library.schemas import (
     ArtifactChanged,
@@ -17,7 +18,9 @@ from misir.library.schemas import (
     ArtifactItem,
     ArtifactPage,
     ArtifactPatch,
-    Message,
+    ArtifactTrashed,
+    Bulk,
+    BulkDone,
     SimilarArtifact,
     SpaceArtifacts,
 )
@@ -63,10 +66,17 @@ async def patch_artifact(
 
 
 @router.delete("/artifacts/{artifact_id}", responses=problems(404, 409))
-async def delete_artifact(me: Me, res: Res, now: Now, artifact_id: PathId) -> Message:
+async def delete_artifact(me: Me, res: Res, now: Now, artifact_id: PathId) -> ArtifactTrashed:
     """Into the trash; POST …/restore brings it back."""
-    await correct.delete_artifact(res, me, artifact_id, now)
-    return Message(message="Deleted. It can be restored.")
+    topics = await correct.delete_artifact(res, me, artifact_id, now)
+    return ArtifactTrashed(message="Deleted. It can be restored.", topics=topics)
+
+
+@router.post("/artifacts/bulk", responses=problems(404, 409, 413))
+async def post_bulk(me: Me, res: Res, now: Now, body: Bulk) -> BulkDone:
+    """Move, assign, delete or restore up to 500 artifacts: all of them or none. Can be undone."""
+    require_same_user(res, me, body.user_id)
+    return await change_artifacts(res, me, body, now)
 
 
 @router.post("/artifacts/{artifact_id}/restore", responses=problems(404, 409))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
 
 from misir.capture.schemas import MAX_CONTENT, MAX_TITLE
 from misir.fields import Id, Text
 from misir.orient.config import EngineConfig
 from misir.orient.reading import ContentSource, EngagementLevel, parse_level
+from misir.spaces.schemas import TopicChange
 
+MAX_BULK: Final = 500
 WORDS_PER_MINUTE = EngineConfig().words_per_minute
 
 
@@ -123,6 +125,9 @@ class ArtifactPatch(BaseModel):
     reading_depth: Annotated[float, Field(ge=0, le=1.5, allow_inf_nan=False)] | None = None
     space_id: Id | None = None
     subspace_id: Id | None = None
+    pinned: StrictBool | None = Field(
+        None, description="True: keep it where it is, as my choice. False: the engine may move it again."
+    )
     user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
 
     @field_validator("engagement_level", mode="before")
@@ -136,6 +141,10 @@ class ArtifactPatch(BaseModel):
             raise ValueError("send at least one field to change")
         if "space_id" in self.model_fields_set and self.space_id is None:
             raise ValueError("space_id must not be null: every artifact is in a space")
+        if self.pinned is not None and self.model_fields_set & {"space_id", "subspace_id"}:
+            raise ValueError("pinned keeps it where it is: send it without space_id and subspace_id")
+        if "pinned" in self.model_fields_set and self.pinned is None:
+            raise ValueError("pinned must not be null")
         return self
 
     @property
@@ -144,15 +153,58 @@ class ArtifactPatch(BaseModel):
 
     @property
     def is_move(self) -> bool:
-        return bool(self.model_fields_set & {"space_id", "subspace_id"})
+        return bool(self.model_fields_set & {"space_id", "subspace_id", "pinned"})
 
 
 class ArtifactChanged(ArtifactItem):
     message: str
+    assigned_by: str | None
+    pinned: bool
     correction_id: int | None = Field(
         None, description="Of the move, for POST /corrections/{id}/undo; null: nothing moved."
     )
+    topics: list[TopicChange] = Field([], description="What the move did to each topic it touched.")
 
 
 class Message(BaseModel):
+    message: str
+
+
+class ArtifactTrashed(Message):
+    topics: list[TopicChange] = Field(description="What it did to each topic it touched.")
+
+
+class Bulk(BaseModel):
+    """One correction of up to 500 artifacts: all of it or nothing."""
+
+    action: Literal["move", "assign", "delete", "restore"]
+    artifact_ids: list[Id] = Field(min_length=1, max_length=MAX_BULK)
+    space_id: Id | None = Field(None, description="Where `move` puts them.")
+    subspace_id: Id | None = Field(
+        None,
+        description="Where `assign` puts them, null: in no topic; with `move`, where in the other space.",
+    )
+    user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Self:
+        if (self.action == "move") != (self.space_id is not None):
+            raise ValueError("space_id is what move needs, and only move")
+        has_topic = "subspace_id" in self.model_fields_set
+        if self.action == "assign" and not has_topic:
+            raise ValueError("assign needs subspace_id; null takes them out of their topics")
+        if self.action in {"delete", "restore"} and has_topic:
+            raise ValueError("subspace_id is for move and assign")
+        return self
+
+
+class BulkDone(BaseModel):
+    action: str
+    count: int = Field(description="How many artifacts changed.")
+    changed_ids: list[int]
+    unchanged_ids: list[int] = Field(description="They were as wished already.")
+    correction_ids: list[int] = Field(
+        description="One for each space they were in, for POST /corrections/{id}/undo."
+    )
+    topics: list[TopicChange] = Field(description="What it did to each topic it touched.")
     message: str

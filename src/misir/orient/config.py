@@ -105,6 +105,29 @@ class EngineConfig:
     # Pace (§6)
     angular_speed_days: int = 7
     trend_min_deviations: float = 1.0
+    medium_pace: float = 1.0
+    high_pace: float = 5.0
+
+    # Map (§10)
+    map_signals: int = 20
+    map_share: float = 0.02
+    map_items: int = 10_000
+
+    # Alerts and insights (§11)
+    low_margin_items: int = 5
+    velocity_drop_share: float = 0.5
+    velocity_min_mean: float = 2.0
+    confidence_drop: float = 0.2
+    stagnation_days: int = 14
+    burst_items: int = 5
+    burst_quantile: float = 0.9
+    intention_min_items: int = 5
+    echo_share: float = 0.8
+    echo_items: int = 50
+    echo_min_items: int = 20
+    never_read_days: int = 30
+    alert_min_days: int = 14
+    insight_quiet_days: int = 7
 
     # Confidence (§7)
     min_coherence_gain: float = 0.05

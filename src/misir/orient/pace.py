@@ -83,6 +83,30 @@ def angular_speed(earlier: npt.ArrayLike, later: npt.ArrayLike, days: float) -> 
     return math.degrees(2.0 * math.atan2(float(norms(u - v)), float(norms(u + v)))) / days
 
 
+def speed_of_chord(chord: float, days: float) -> float:
+    """`angular_speed` from the length ‖u − v‖ of the chord between two unit vectors, 0..2: degrees per day.
+
+    angle = 2·asin(chord/2), as exact for small angles as the chord is. A chord that rounding made longer
+    than 2 counts as 2.
+
+    >>> round(speed_of_chord(2**0.5, 7.5), 9), speed_of_chord(0.0, 7)
+    (12.0, 0.0)
+    """
+    return math.degrees(2.0 * math.asin(min(chord / 2.0, 1.0))) / days
+
+
+def periods(first: date, last: date, granularity: Granularity) -> dict[date, int]:
+    """The days, weeks or months from first to last, by their first day: how many of their days are covered.
+
+    >>> periods(date(2026, 2, 27), date(2026, 3, 3), Granularity.MONTH)
+    {datetime.date(2026, 2, 1): 2, datetime.date(2026, 3, 1): 3}
+    """
+    n_days: dict[date, int] = defaultdict(int)
+    for ordinal in range(first.toordinal(), last.toordinal() + 1):
+        n_days[_start(date.fromordinal(ordinal), granularity)] += 1
+    return dict(n_days)
+
+
 def pace_points(
     readings: Iterable[Reading], first: date, last: date, granularity: Granularity
 ) -> tuple[PacePoint, ...]:
@@ -97,15 +121,12 @@ def pace_points(
     [('2028-02-01', 2, 0.483), ('2028-03-01', 0, 0.0)]
     """
     items: dict[date, set[Hashable]] = defaultdict(set)
-    n_days: dict[date, int] = defaultdict(int)
-    for ordinal in range(first.toordinal(), last.toordinal() + 1):
-        n_days[_start(date.fromordinal(ordinal), granularity)] += 1
     for occurred_at, item in readings:
         if first <= occurred_at.date() <= last:
             items[_start(occurred_at.date(), granularity)].add(item)
     return tuple(
         PacePoint(start, len(items[start]), len(items[start]) * DAYS_PER_WEEK / days)
-        for start, days in n_days.items()
+        for start, days in periods(first, last, granularity).items()
     )
 
 

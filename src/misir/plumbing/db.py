@@ -215,7 +215,9 @@ class Database:
             ) from None
 
     @asynccontextmanager
-    async def as_service(self, user_id: uuid.UUID | None = None) -> AsyncIterator[Tx]:
+    async def as_service(
+        self, user_id: uuid.UUID | None = None, *, patience_s: float = ANSWER_WITHIN_S
+    ) -> AsyncIterator[Tx]:
         """A transaction of the service role: sees every tenant. For administrators and workers only.
 
         `user_id` is whom the statements are about: past row level security, naming them is all that keeps
@@ -228,7 +230,7 @@ class Database:
             )
         connect = psycopg.AsyncConnection[DictRow].connect
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(patience_s):
                 conn = await connect(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
                 try:
                     async with conn:

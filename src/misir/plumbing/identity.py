@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from misir.errors import MisirError
 from misir.plumbing.auth import LocalUser, NoProvider, RemoteCheck, Rules, SupabaseTokens, Verifier
 from misir.plumbing.jwks import KeySet
+from misir.plumbing.sign_in import SignIn
 from misir.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,13 @@ def build_verifier(settings: Settings) -> Verifier:
     if settings.SUPABASE_AUTH_REMOTE:
         return RemoteCheck(rules, base, settings.SUPABASE_KEY or "")
     return SupabaseTokens(rules, keys=KeySet(f"{base}/auth/v1/.well-known/jwks.json"))
+
+
+def build_sign_in(settings: Settings) -> SignIn | None:
+    """For the web app's sign-in page; None where nobody signs in, or SUPABASE_KEY is missing."""
+    if settings.MOCK_AUTH or settings.SUPABASE_URL is None or not settings.SUPABASE_KEY:
+        return None
+    return SignIn(_base_url(settings.SUPABASE_URL), settings.SUPABASE_KEY)
 
 
 def _local_user(settings: Settings) -> LocalUser:

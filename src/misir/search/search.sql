@@ -6,6 +6,7 @@ select a.id as artifact_id, 1 - (e.vector <=> %(vector)s) as similarity
 from misir.embedding e
 join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id and a.content_hash = e.content_hash
 where e.user_id = %(user_id)s and e.model = %(model)s and a.deleted_at is null
+  and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
   and (e.vector <=> %(vector)s) <= %(max_distance)s
   and (%(space_ids)s::bigint[] is null or a.space_id = any(%(space_ids)s::bigint[]))
   and (%(subspace_id)s::bigint is null or a.subspace_id = %(subspace_id)s::bigint)
@@ -22,7 +23,8 @@ limit %(k)s;
 -- a title's last part, or, which is better, the whole title.
 select h.artifact_id, h.rank, h.is_exact, h.is_exact and lower(btrim(a.title)) = lower(btrim(%(q)s)) as is_title
 from misir.keyword_hits(%(q)s, %(k)s, %(filters)s) h
-join misir.artifact a on a.id = h.artifact_id and a.user_id = %(user_id)s;
+join misir.artifact a on a.id = h.artifact_id and a.user_id = %(user_id)s
+where exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null);
 
 -- name: load_hits
 -- What is shown of each hit. The marks around found words are control characters until they are escaped.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.rebuild import SQL as TOPICS
-from misir.spaces.rebuild import rebuild_topics
+from misir.spaces.rebuild import Shift, rebuild_topics
 
 SQL = load_statements("misir.spaces", "log.sql")
 
@@ -43,10 +43,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """A correction as the log has it."""
+    """A correction as the log has it, and what it changed about the topics it touched."""
 
     id: int
     seq: int
+    shifts: Sequence[Shift] = ()
 
 
 async def lock_spaces(tx: Tx, space_ids: Iterable[int | None]) -> None:
@@ -140,8 +141,7 @@ async def correct(
         payload=payload,
         moves=moves,
     )
-    await place(tx, res, space_id, moves, touched, now)
-    return logged
+    return replace(logged, shifts=await place(tx, res, space_id, moves, touched, now))
 
 
 def _topics_of(moves: Sequence[Move]) -> set[int]:
@@ -150,13 +150,14 @@ def _topics_of(moves: Sequence[Move]) -> set[int]:
 
 async def place(
     tx: Tx, res: Resources, space_id: int, moves: Sequence[Move], touched: set[int], now: datetime
-) -> None:
+) -> list[Shift]:
     """Put the artifacts where a logged correction says; `touched` are the topics it concerned before."""
     artifact_ids = [move.artifact_id for move in moves]
     await tx.ask(SQL.place_artifacts, _columns(moves))
     touched |= await list_touched(tx, artifact_ids) | _topics_of(moves)
-    await rebuild_topics(tx, res, touched, now)
+    shifts = await rebuild_topics(tx, res, touched, now)
     await grade(tx, res, space_id, artifact_ids)
+    return shifts
 
 
 async def list_touched(tx: Tx, artifact_ids: Sequence[int]) -> set[int]:

@@ -40,7 +40,9 @@ async def get_history(
         rows, drifted = (await days.fetchall())[::-1], (await drifts.fetchall())[::-1]
     # A year of days is tens of milliseconds of arithmetic: not on the thread that answers everybody.
     snapshots = await asyncio.to_thread(compare_days, rows, from_day or date.min, res.config)
-    return History(subspace_id=topic_id, snapshots=snapshots, drift_events=[_drift(row) for row in drifted])
+    return History(
+        subspace_id=topic_id, snapshots=snapshots, drift_events=[read_drift(row) for row in drifted]
+    )
 
 
 def compare_days(rows: Sequence[dict[str, Any]], from_day: date, config: EngineConfig) -> list[Snapshot]:
@@ -73,7 +75,8 @@ def compare_days(rows: Sequence[dict[str, Any]], from_day: date, config: EngineC
     return shown
 
 
-def _drift(row: dict[str, Any]) -> Drift:
+def read_drift(row: dict[str, Any]) -> Drift:
+    """From a row of list_topic_drift, or of another statement with its columns."""
     page_id = row["artifact_id"]
     page = None if page_id is None else TriggerArtifact(id=page_id, title=row["title"], url=row["url"])
     return Drift(**row, trigger_artifact=page)

@@ -86,20 +86,21 @@ from unnest(%(artifact_ids)s::bigint[], %(similarities)s::float8[], %(margins)s:
 where a.id = n.id and a.user_id = %(user_id)s;
 
 -- name: has_later_entries
--- Has anything happened to the artifact in the space it was moved to, since it was moved?
+-- Has anything happened to any of the artifacts in the space they were moved to, since they were moved?
 select 1 from misir.correction c
 where c.id = %(correction_id)s and c.user_id = %(user_id)s
   and (exists (select 1 from misir.signal g
-               where g.artifact_id = %(artifact_id)s and g.user_id = c.user_id and g.space_id = %(space_id)s
+               where g.artifact_id = any(%(artifact_ids)s::bigint[]) and g.user_id = c.user_id and g.space_id = %(space_id)s
                  and g.seq > c.seq)
        or exists (select 1 from misir.correction_move v
-                  where v.artifact_id = %(artifact_id)s and v.user_id = c.user_id and v.correction_id > c.id));
+                  where v.artifact_id = any(%(artifact_ids)s::bigint[]) and v.user_id = c.user_id
+                    and v.correction_id > c.id));
 
 -- name: has_same_page
--- Does the old space hold this address again?
+-- Does the old space hold one of these addresses again?
 select 1 from misir.artifact a
-join misir.artifact mine on mine.id = %(artifact_id)s and mine.user_id = a.user_id and mine.url_hash = a.url_hash
-where a.user_id = %(user_id)s and a.space_id = %(old_space_id)s and a.id <> mine.id;
+join misir.artifact mine on mine.id = any(%(artifact_ids)s::bigint[]) and mine.user_id = a.user_id and mine.url_hash = a.url_hash
+where a.user_id = %(user_id)s and a.space_id = %(old_space_id)s and a.id <> mine.id limit 1;
 
 -- name: list_corrections
 -- A space's corrections, newest first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,31 +21,48 @@ from misir.resources import Resources
 SQL = load_statements("misir.spaces", "topics.sql")
 
 
-async def rebuild_topics(tx: Tx, res: Resources, topic_ids: Iterable[int | None], now: datetime) -> None:
-    """Fold each topic again from its log, store it and its day's snapshot.
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A topic that learned again: how sure it was of itself and how large, before and after."""
+
+    topic_id: int
+    name: str
+    confidence_before: float
+    artifact_count_before: int
+    confidence: float
+    artifact_count: int
+
+
+async def rebuild_topics(
+    tx: Tx, res: Resources, topic_ids: Iterable[int | None], now: datetime
+) -> list[Shift]:
+    """Fold each topic again from its log, store it and its day's snapshot; what that changed.
 
     Holds the lock of lock_spaces_for_update. Costs as much as the topics have signals.
     """
     wanted = sorted({one for one in topic_ids if one is not None})
-    for topic_id in wanted:
-        await _rebuild(tx, res, topic_id, now)
+    shifts = [await _rebuild(tx, res, topic_id, now) for topic_id in wanted]
     if wanted:
         await tx.ask(SQL.upsert_snapshots, topic_ids=wanted, occurred_at=now)
+    return [shift for shift in shifts if shift is not None]
 
 
-async def _rebuild(tx: Tx, res: Resources, topic_id: int, now: datetime) -> None:
+async def _rebuild(tx: Tx, res: Resources, topic_id: int, now: datetime) -> Shift | None:
     topics = await tx.ask(SQL.load_topic, topic_id=topic_id)
     seeds = await tx.ask(SQL.load_seed_vectors, topic_ids=[topic_id])
     rows = await tx.ask(SQL.load_lessons, topic_id=topic_id)
     members = await tx.ask(SQL.list_members, topic_id=topic_id)
     topic = await topics.fetchone()
     if topic is None:
-        return
+        return None
     starts = starts_of([topic_id], await seeds.fetchall(), res.config, res.embedder.dimension)
     fold = Fold(starts[topic_id], topic["learning_rate"])
     async for row in rows:
         fold.learn(read_lesson(row), res.embedder.calibration, res.config)
-    await store_topic(tx, res, topic_id, fold, {row["id"] for row in await members.fetchall()}, now)
+    present = {row["id"] for row in await members.fetchall()}
+    await store_topic(tx, res, topic_id, fold, present, now)
+    sure = confidence(fold.state.coherence, len(present), res.config)
+    return Shift(topic_id, topic["name"], topic["confidence"], topic["artifact_count"], sure, len(present))
 
 
 def starts_of(

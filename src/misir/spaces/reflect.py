@@ -1,6 +1,7 @@
 """What the worker does for a space after its captures are answered: looks at what they add up to.
 
     drift (spaces/drift.py) → consolidation (consolidation.py) → names (naming.py) → sleep (sleep.py)
+    → map (map.py) → insights (insights/find.py)
 
 Each part reads without a lock, computes off the event loop, and writes in one transaction under the space's
 lock, after looking whether what it was built on still holds. Each is safe to repeat and to be killed in.
@@ -12,9 +13,12 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Final
 
+from misir.insights.find import reflect_on_insights
 from misir.resources import Resources
 from misir.spaces.consolidation import consolidate_space
-from misir.spaces.drift import judge_drift
+from misir.spaces.drift import SQL, judge_drift
+from misir.spaces.keep import empty_trash
+from misir.spaces.map import draw_map
 from misir.spaces.naming import name_topics
 from misir.spaces.sleep import put_to_sleep
 
@@ -23,9 +27,20 @@ NEXT: Final = timedelta(days=1)
 
 
 async def reflect(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> datetime:
-    """Look at the space; the answer is when to look again, unless something happens before."""
+    """Look at the space; the answer is when to look again, unless something happens before.
+
+    One that is archived is left as it is; one that has been in the trash for 30 days is purged.
+    """
+    async with res.database.as_service(user_id) as tx:
+        space = await (await tx.ask(SQL.load_standing, space_id=space_id)).fetchone()
+    if space is not None and space["deleted_at"] is not None:
+        return await empty_trash(res, user_id, space_id, now)
+    if space is None or space["archived_at"] is not None:
+        return now + NEXT
     await judge_drift(res, user_id, space_id, now)
     await consolidate_space(res, user_id, space_id, now)
     await name_topics(res, user_id, space_id, now)
     await put_to_sleep(res, user_id, space_id, now)
+    await draw_map(res, user_id, space_id, now)
+    await reflect_on_insights(res, user_id, space_id, now)
     return now + NEXT

@@ -1,5 +1,10 @@
 -- What the worker reads and writes of a space, as the service role: every statement names its user.
 
+-- name: load_standing
+-- Is it live, archived, or in the trash?
+select archived_at, deleted_at from misir.space
+where id = %(space_id)s and user_id = %(user_id)s;
+
 -- name: load_progress
 select id, next_seq, auto_subspaces, judged_seq, consolidated_seq, consolidated_at
 from misir.space
@@ -139,6 +144,61 @@ update misir.subspace set state = 'dormant'
 where id = %(topic_id)s and user_id = %(user_id)s and state = 'active'
   and coalesce(last_activity_at, created_at) = %(last_activity_at)s
 returning id;
+
+-- ---- the map ------------------------------------------------------------------------------------------------------
+
+-- name: load_map
+-- The log's next position, and what the last map was made of: nulls where there is none yet.
+select s.next_seq, m.seq, m.topic_count, m.scale, m.computed_at, m.artifact_ids, m.artifact_xs, m.artifact_ys
+from misir.space s
+left join misir.map_layout m on m.space_id = s.id and m.user_id = s.user_id
+where s.id = %(space_id)s and s.user_id = %(user_id)s and s.deleted_at is null and s.archived_at is null;
+
+-- name: load_map_topics
+-- Everything that has a place, largest first.
+select id, centroid, artifact_count, map_x, map_y from misir.subspace
+where user_id = %(user_id)s and space_id = %(space_id)s and deleted_at is null and centroid is not null
+  and model = %(model)s
+order by state = 'retired', artifact_count desc, id
+limit %(limit)s;
+
+-- name: load_map_items
+-- The newest artifacts of the space, in the order of their ids.
+select a.id, a.subspace_id, e.vector
+from (
+  select id, user_id, subspace_id, content_hash from misir.artifact
+  where user_id = %(user_id)s and space_id = %(space_id)s and deleted_at is null
+  order by captured_at desc, id desc limit %(limit)s
+) a
+join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
+where e.model = %(model)s
+order by a.id;
+
+-- name: keep_map
+-- Unless a map of a later state of the space is there already.
+insert into misir.map_layout (space_id, user_id, seq, topic_count, scale, stress, artifact_ids, artifact_xs, artifact_ys,
+                              computed_at)
+values (%(space_id)s, %(user_id)s, %(seq)s, %(topic_count)s, %(scale)s, %(stress)s, %(artifact_ids)s, %(artifact_xs)s,
+        %(artifact_ys)s, %(now)s)
+on conflict (space_id) do update set
+  seq = excluded.seq, topic_count = excluded.topic_count, scale = excluded.scale, stress = excluded.stress,
+  artifact_ids = excluded.artifact_ids, artifact_xs = excluded.artifact_xs, artifact_ys = excluded.artifact_ys,
+  computed_at = excluded.computed_at
+where misir.map_layout.user_id = excluded.user_id and misir.map_layout.seq <= excluded.seq
+returning space_id;
+
+-- name: place_topics
+update misir.subspace t set map_x = p.x, map_y = p.y
+from unnest(%(topic_ids)s::bigint[], %(xs)s::real[], %(ys)s::real[]) as p (id, x, y)
+where t.id = p.id and t.user_id = %(user_id)s and (t.map_x, t.map_y) is distinct from (p.x, p.y);
+
+-- name: place_snapshots
+-- The latest picture of each topic, and those that were taken since the last map.
+update misir.subspace_snapshot s set map_x = p.x, map_y = p.y
+from unnest(%(topic_ids)s::bigint[], %(xs)s::real[], %(ys)s::real[]) as p (id, x, y)
+where s.subspace_id = p.id and s.user_id = %(user_id)s and (s.map_x, s.map_y) is distinct from (p.x, p.y)
+  and (s.map_x is null or s.day = (
+    select max(n.day) from misir.subspace_snapshot n where n.subspace_id = p.id and n.user_id = %(user_id)s));
 
 -- ---- numbers ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from misir.resources import Resources
 from misir.spaces.corrections import Logged, Move, correct, lock_spaces
 from misir.spaces.rebuild import SQL as TOPICS
 from misir.spaces.schemas import Reshaped
+from misir.spaces.shifts import changes_of
 from misir.webhooks.outbox import emit
 
 SQL = load_statements("misir.spaces", "reshape.sql")
@@ -221,4 +222,10 @@ async def note(
 
 
 def _reshaped(logged: Logged, topic_id: int, moves: Sequence[Move], message: str) -> Reshaped:
-    return Reshaped(correction_id=logged.id, subspace_id=topic_id, artifact_count=len(moves), message=message)
+    return Reshaped(
+        correction_id=logged.id,
+        subspace_id=topic_id,
+        artifact_count=len(moves),
+        message=message,
+        topics=changes_of([logged]),
+    )

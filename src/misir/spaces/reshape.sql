@@ -14,6 +14,10 @@ join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.c
 where a.subspace_id = %(topic_id)s and a.user_id = %(user_id)s and a.deleted_at is null and e.model = %(model)s
 order by a.learned_seq, a.id;
 
+-- name: list_space_topics
+-- Every topic of the space: what is rebuilt under its lock.
+select id from misir.subspace where space_id = %(space_id)s and user_id = %(user_id)s;
+
 -- name: list_names
 -- The names that are taken in the topic's space.
 select t.name from misir.subspace t

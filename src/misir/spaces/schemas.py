@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, StrictBool, field_validator, model_validator
 
 from misir.fields import Id, Name, Text, Whole, stripped
+from misir.orient.reading import EngagementLevel
 
 MAX_SUBSPACES = 50
 MAX_MARKERS = 50
@@ -55,6 +56,62 @@ class NewSpace(BaseModel):
         return self
 
 
+class SpacePatch(BaseModel):
+    """What a person says about a space. Fields left out stay; null clears description and intention."""
+
+    name: Name | None = None
+    description: Annotated[Text, Field(max_length=10_000)] | None = None
+    intention: Annotated[Text, Field(max_length=10_000)] | None = None
+    auto_subspaces: StrictBool | None = None
+    color: Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")] | None = Field(None, examples=["#2f6f8f"])
+    archived: StrictBool | None = Field(
+        None, description="True: read-only, and listed only with ?archived=true. False: open again."
+    )
+    user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
+
+    @field_validator("intention", "description")
+    @classmethod
+    def _blank_is_missing(cls, value: str | None) -> str | None:
+        return stripped(value)
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        sent = self.model_fields_set - {"user_id"}
+        if not sent:
+            raise ValueError("send at least one field to change")
+        for field in sorted(sent - {"description", "intention"}):
+            if getattr(self, field) is None:
+                raise ValueError(f"{field} must not be null")
+        return self
+
+    @property
+    def is_more_than_archiving(self) -> bool:
+        return bool(self.model_fields_set - {"user_id", "archived"})
+
+
+class Deleted(BaseModel):
+    deleted: Literal[True] = True
+    message: str
+
+
+class TimelineItem(BaseModel):
+    id: int
+    title: str | None
+    url: str
+    domain: str | None
+    created_at: datetime
+    engagement_level: EngagementLevel
+    subspace_id: int | None
+
+
+class Timeline(BaseModel):
+    """What came into a space, oldest first."""
+
+    artifacts: list[TimelineItem]
+    count: int = Field(description="Of all, on every page.")
+    next_cursor: str | None = None
+
+
 class Subspace(BaseModel):
     id: int
     space_id: int
@@ -95,6 +152,7 @@ class Space(BaseModel):
     velocity: int = Field(description="Items per week, over the last 7 days.")
     last_activity_at: datetime | None
     archived: bool
+    deleted_at: datetime | None = Field(description="In the trash since; null: it is not.")
     created_at: datetime
     updated_at: datetime
 
@@ -118,6 +176,23 @@ class SplitOff(BaseModel):
     user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")
 
 
+class Standing(BaseModel):
+    """How sure a topic is of itself, and on how many artifacts that rests."""
+
+    confidence: float = Field(ge=0, le=1)
+    artifact_count: int
+    enough_data: bool
+
+
+class TopicChange(BaseModel):
+    """What a correction did to one of the topics it touched."""
+
+    subspace_id: int
+    name: str
+    before: Standing
+    after: Standing
+
+
 class Reshaped(BaseModel):
     """What became of a topic, and the correction that POST /corrections/{id}/undo takes back."""
 
@@ -125,6 +200,7 @@ class Reshaped(BaseModel):
     subspace_id: int = Field(description="The topic to look at now.")
     artifact_count: int = Field(description="How many artifacts moved.")
     message: str
+    topics: list[TopicChange] = Field(description="What it did to each topic it touched.")
 
 
 class Undone(BaseModel):
@@ -132,6 +208,7 @@ class Undone(BaseModel):
     undone: int
     kind: str
     message: str
+    topics: list[TopicChange] = Field(description="What it did to each topic it touched.")
 
 
 class Correction(BaseModel):

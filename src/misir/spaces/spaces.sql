@@ -1,9 +1,10 @@
 -- Spaces and the topics declared in them. Every statement names its user; row level security stands behind it.
 
 -- name: list_spaces
--- One row per space with its figures, oldest first. velocity is distinct artifacts in the last 7 days.
+-- One row per space with its figures, oldest first. velocity is distinct artifacts in the last 7 days. Archived and
+-- deleted spaces are lists of their own; the trash holds both.
 select s.id, s.user_id, s.name, s.description, s.intention, s.auto_subspaces, s.color,
-       s.archived_at is not null as archived, s.created_at, s.updated_at,
+       s.archived_at is not null as archived, s.deleted_at, s.created_at, s.updated_at,
        a.artifact_count, a.avg_fit, a.velocity, a.last_activity_at,
        t.subspace_count, t.confidence, d.recent_drift
 from misir.space s
@@ -26,9 +27,9 @@ cross join lateral (
   where b.space_id = s.id and e.user_id = s.user_id and b.deleted_at is null
     and e.occurred_at > %(now)s::timestamptz - interval '7 days'
 ) d
-where s.user_id = %(user_id)s and s.deleted_at is null
+where s.user_id = %(user_id)s and (s.deleted_at is not null) = %(deleted)s
   and (%(space_id)s::bigint is null or s.id = %(space_id)s::bigint)
-  and (%(space_id)s::bigint is not null or (s.archived_at is not null) = %(archived)s)
+  and (%(space_id)s::bigint is not null or %(deleted)s or (s.archived_at is not null) = %(archived)s)
   and s.id > %(after_id)s
   and (%(updated_since)s::timestamptz is null or s.updated_at >= %(updated_since)s::timestamptz)
 order by s.id
@@ -36,7 +37,8 @@ limit %(limit)s;
 
 -- name: count_spaces
 select count(*) as count from misir.space
-where user_id = %(user_id)s and deleted_at is null and (archived_at is not null) = %(archived)s;
+where user_id = %(user_id)s and (deleted_at is not null) = %(deleted)s
+  and (%(deleted)s or (archived_at is not null) = %(archived)s);
 
 -- name: insert_space
 insert into misir.space (user_id, name, description, intention, intention_embedding, intention_model,

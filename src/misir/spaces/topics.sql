@@ -14,7 +14,7 @@ select id, space_id, name, state from misir.subspace
 where id = %(topic_id)s and user_id = %(user_id)s and deleted_at is null;
 
 -- name: load_topic
-select id, space_id, name, state, artifact_count, learning_rate, pinned
+select id, space_id, name, state, artifact_count, confidence, learning_rate, pinned
 from misir.subspace where id = %(topic_id)s and user_id = %(user_id)s;
 
 -- name: load_seed_vectors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,10 +15,11 @@ from misir.plumbing.db import Tx
 from misir.resources import Resources
 from misir.spaces.corrections import SQL, Logged, Move, list_touched, lock_spaces, log_correction, place
 from misir.spaces.rebuild import SQL as TOPICS
-from misir.spaces.rebuild import rebuild_topics
+from misir.spaces.rebuild import Shift, rebuild_topics
 from misir.spaces.reshape import SQL as RESHAPE
 from misir.spaces.reshape import note
 from misir.spaces.schemas import Undone
+from misir.spaces.shifts import changes_of
 
 WAYS_BACK = {
     "adopt": "merge the topic into another, or retire it, instead",
@@ -44,6 +46,8 @@ async def undo_correction(res: Resources, user_id: uuid.UUID, correction_id: int
         entries = twins if found["kind"] == "move" else [found]
         await lock_spaces(tx, [entry["space_id"] for entry in entries])
         _require_undoable(res, await _find(tx, correction_id), now)
+        if len(entries) == 1 and "from_space" in found["payload"]:
+            raise conflict("The space it came from has been purged: there is no way back.")
         if len(entries) > 1:
             logged = await _move_back(tx, res, found, entries, now)
         else:
@@ -53,6 +57,7 @@ async def undo_correction(res: Resources, user_id: uuid.UUID, correction_id: int
         undone=correction_id,
         kind=found["kind"],
         message="Undone: everything is as if it had not been made.",
+        topics=changes_of([logged]),
     )
 
 
@@ -86,11 +91,11 @@ async def _undo(tx: Tx, res: Resources, found: Row, now: datetime) -> Logged:
     )  # fmt: skip
     await _turn_topics_back(tx, found, logged, now)
     if found["kind"] in {"delete", "restore"}:
-        await _turn_trash_back(tx, res, found, touched, now)
+        shifts = await _turn_trash_back(tx, res, found, touched, now)
     else:
         back = await _places(tx, [row["artifact_id"] for row in moved])
-        await place(tx, res, space_id, [*back, *orphans], touched, now)
-    return logged
+        shifts = await place(tx, res, space_id, [*back, *orphans], touched, now)
+    return replace(logged, shifts=shifts)
 
 
 async def _orphans(tx: Tx, found: Row, moved: set[int]) -> list[Move]:
@@ -138,19 +143,23 @@ async def _turn_topics_back(tx: Tx, found: Row, logged: Logged, now: datetime) -
         await note(tx, found["space_id"], topic_id, "reopened", cause=cause, numbers={}, at=now)
 
 
-async def _turn_trash_back(tx: Tx, res: Resources, found: Row, touched: set[int], now: datetime) -> None:
-    (artifact_id,) = found["artifact_ids"]
-    if found["kind"] == "delete":
-        await tx.ask(LIBRARY.untrash_artifact, artifact_id=artifact_id)
-    else:
-        await tx.ask(LIBRARY.trash_artifact, artifact_id=artifact_id, now=now)
-    await rebuild_topics(tx, res, touched | await list_touched(tx, [artifact_id]), now)
+async def _turn_trash_back(
+    tx: Tx, res: Resources, found: Row, touched: set[int], now: datetime
+) -> list[Shift]:
+    """What was deleted comes back, what was restored goes again; who left the space stays away."""
+    deleted_at = None if found["kind"] == "delete" else now
+    concerned = {"artifact_ids": found["artifact_ids"], "space_id": found["space_id"]}
+    await tx.ask(LIBRARY.set_trashed, concerned, deleted_at=deleted_at)
+    topics = await tx.ask(RESHAPE.list_space_topics, space_id=found["space_id"])
+    touched |= await list_touched(tx, found["artifact_ids"])
+    here = {row["id"] for row in await topics.fetchall()}
+    return await rebuild_topics(tx, res, touched & here, now)
 
 
 async def _move_back(tx: Tx, res: Resources, found: Row, entries: Sequence[Row], now: datetime) -> Logged:
-    """Out of the space it was moved to, unless it has been read there since, or its old place is taken."""
-    (artifact_id,), payload = found["artifact_ids"], found["payload"]
-    asked = {"artifact_id": artifact_id, "space_id": payload["to_space"]}
+    """Out of the space they were moved to, unless they were read there since, or their old place is taken."""
+    artifact_ids, payload = found["artifact_ids"], found["payload"]
+    asked = {"artifact_ids": artifact_ids, "space_id": payload["to_space"]}
     last_id = max(entry["id"] for entry in entries)
     later = await tx.ask(SQL.has_later_entries, asked, correction_id=last_id)
     same = await tx.ask(SQL.has_same_page, asked, old_space_id=payload["from_space"])
@@ -158,17 +167,16 @@ async def _move_back(tx: Tx, res: Resources, found: Row, entries: Sequence[Row],
         raise conflict("It has been read or moved since: move it to where it belongs instead.")
     if await same.fetchone() is not None:
         raise conflict("The other space has captured this address meanwhile: delete that artifact first.")
-    touched = await list_touched(tx, [artifact_id])
+    touched = await list_touched(tx, artifact_ids)
     logs = {
         entry["space_id"]: await log_correction(
-            tx, entry["space_id"], "undo", undoes=entry["id"], artifact_ids=[artifact_id]
+            tx, entry["space_id"], "undo", undoes=entry["id"], artifact_ids=artifact_ids
         )
         for entry in entries
     }
     home = logs[payload["from_space"]]
     await tx.ask(
-        SQL.rehouse_artifacts, artifact_ids=[artifact_id], space_id=payload["from_space"], seq=home.seq
+        SQL.rehouse_artifacts, artifact_ids=artifact_ids, space_id=payload["from_space"], seq=home.seq
     )
-    moves = await _places(tx, [artifact_id])
-    await place(tx, res, payload["from_space"], moves, touched, now)
-    return home
+    moves = await _places(tx, artifact_ids)
+    return replace(home, shifts=await place(tx, res, payload["from_space"], moves, touched, now))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, StrictBool, model_validator
 
-from misir.fields import Text
+from misir.fields import Text, Whole
 from misir.webhooks.outbox import EventType
 
 MAX_URL = 2048
@@ -43,7 +43,7 @@ class EndpointPatch(BaseModel):
 
 
 class Rotation(BaseModel):
-    overlap_hours: Annotated[int, Field(ge=0, le=168)] = Field(
+    overlap_hours: Annotated[Whole, Field(ge=0, le=168)] = Field(
         24, description="How long deliveries are signed with the old secret, too."
     )
     user_id: str | None = Field(None, max_length=64, description="Accepted; must be the token's user.")

@@ -1,0 +1,289 @@
+"""What the analytics cost, and the map: `python benchmarks/analytics.py [--quick | --huge]`
+
+Libraries of 10^3, 10^4 and 5·10^4 artifacts (--quick: the first two; --huge: 10^5, too) of one user each, read over two years, half of them in one space of 200
+topics, written straight into a PostgreSQL of their own, vacuumed. The views are called in turns, the libraries interleaved, as the user, through the product's
+pool. Rows are {name, value, unit, target, verdict}; p95 of the rounds, and medians to show the growth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from misir.analytics import series, topology, views
+from misir.embed.embedder import build_embedder
+from misir.orient.layout import lay_out, place_around, target_distances
+from misir.plumbing.embedded_postgres import EmbeddedPostgres
+from misir.plumbing.migrate import migrate
+from misir.resources import Resources, build_resources
+from misir.settings import Settings
+
+NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
+N_TOPICS = 200
+ROUNDS = 10
+TARGET_MS = 50.0
+AT_SIZE = 50_000
+
+Row = dict[str, Any]
+
+
+def user_of(size: int) -> uuid.UUID:
+    return uuid.UUID(int=size, version=4)
+
+
+def fill(conn: psycopg.Connection[Any], size: int, model: str) -> int:
+    """One user's library; the id of its large space. Every tenth artifact was read twice."""
+    user = user_of(size)
+    spaces = [
+        row[0]
+        for row in conn.execute(
+            "insert into misir.space (user_id, name, intention, created_at) select %s, 'S' || n, 'x', '2020-01-01'"
+            " from generate_series(1, 6) n returning id",
+            [user],
+        ).fetchall()
+    ]
+    conn.execute(
+        "insert into misir.subspace (user_id, space_id, name, model, centroid, artifact_count, confidence, weight_sum, map_x, map_y, created_at)"
+        " select %(user)s, (%(spaces)s::bigint[])[case when n <= %(half)s then 1 else 2 + n %% 5 end], 'T' || n, %(model)s,"
+        " array(select (random() - 0.5 + n * 0)::real from generate_series(1, 384))::vector, greatest(%(size)s / %(n)s, 1), random(), 10,"
+        " random() - 0.5, random() - 0.5, '2020-01-01' from generate_series(1, %(n)s) n",
+        {"user": user, "spaces": spaces, "half": N_TOPICS, "n": 2 * N_TOPICS, "model": model, "size": size},
+    )
+    conn.execute(
+        "insert into misir.artifact (user_id, space_id, subspace_id, url, normalized_url, url_hash, content_hash, title, domain, content, word_count,"
+        " content_source, engagement_level, decay_rate, similarity, fit, captured_at, taught_weight, learned_seq)"
+        " select t.user_id, t.space_id, case when random() < 0.9 then t.id end, 'https://b.example/' || n, 'https://b.example/' || n,"
+        " sha256(n::text::bytea), sha256(n::text::bytea), 'Page ' || n, 'd' || (n %% 97) || '.example', repeat('word ', 200), 200,"
+        " (array['web', 'web', 'pdf', 'note'])[1 + n %% 4]::misir.content_source,"
+        " (array['latent', 'discovered', 'engaged', 'saturated'])[1 + floor(4 * random() * random())::int]::misir.engagement_level, 'high',"
+        " 0.3 + 0.3 * random(), random(), %(now)s::timestamptz - random() * interval '730 days', 1, n"
+        " from generate_series(1, %(size)s) n"
+        " join (select id, user_id, space_id, row_number() over (order by id) - 1 as place from misir.subspace where user_id = %(user)s) t"
+        " on t.place = n %% %(topics)s",
+        {"user": user, "size": size, "now": NOW, "topics": 2 * N_TOPICS},
+    )
+    conn.execute(
+        "insert into misir.signal (user_id, space_id, artifact_id, subspace_id, seq, event_hash, payload_hash, engagement_level, base_weight,"
+        " config_version, occurred_at, similarity, fit, dwell_time_ms)"
+        " select a.user_id, a.space_id, a.id, a.subspace_id, row_number() over (partition by a.space_id order by a.captured_at, visit), 'x', visit::text::bytea,"
+        " a.engagement_level, 1, 1, a.captured_at - visit * interval '20 days', a.similarity, a.fit, case when a.id %% 3 = 0 then 90000 end"
+        " from misir.artifact a cross join generate_series(0, 1) visit where a.user_id = %(user)s and (visit = 0 or a.id %% 10 = 0)",
+        {"user": user},
+    )
+    conn.execute(
+        "insert into misir.subspace_snapshot (subspace_id, day, user_id, model, centroid, artifact_count, signal_count, confidence, map_x, map_y)"
+        " select distinct on (t.id, a.captured_at::date) t.id, a.captured_at::date, t.user_id, t.model, t.centroid, 3, 3, random(), t.map_x, t.map_y"
+        " from misir.artifact a join misir.subspace t on t.id = a.subspace_id where a.user_id = %(user)s",
+        {"user": user},
+    )
+    conn.execute(
+        "insert into misir.map_layout (space_id, user_id, seq, topic_count, scale, stress, computed_at) values (%s, %s, 1, 1, 1, 0, %s)",
+        [spaces[0], user, NOW],
+    )
+    return int(spaces[0])
+
+
+View = Callable[[Resources, uuid.UUID, int], Awaitable[Any]]
+
+
+async def _global(res: Resources, user: uuid.UUID, _: int) -> Any:
+    return await views.global_analytics(res, user, now=NOW)
+
+
+VIEWS: dict[str, View] = {
+    "global": _global,
+    "space": lambda res, user, space: views.space_analytics(res, user, space, now=NOW),
+    "space as of a year ago": lambda res, user, space: views.space_analytics(
+        res, user, space, now=NOW, as_of=NOW - timedelta(days=365)
+    ),
+    "focus": lambda res, user, space: views.focus_history(res, user, space, now=NOW),
+    "fit": views.margin_distribution,
+    "drift": series.drift_series,
+    "velocity": lambda res, user, space: series.velocity_series(res, user, space, now=NOW),
+    "confidence": lambda res, user, space: series.confidence_series(res, user, space, now=NOW),
+    "topology": lambda res, user, space: topology.get_topology(res, user, space, now=NOW),
+}
+
+
+def cpu_ns(backends: list[int]) -> int:
+    """Of this process and of PostgreSQL's backends: what a view costs, however busy the machine is."""
+    theirs = sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in backends)
+    return time.process_time_ns() + theirs
+
+
+async def measure_views(
+    res: Resources, spaces: dict[int, int], rounds: int, backends: list[int]
+) -> dict[tuple[str, int], list[tuple[float, float]]]:
+    """(Milliseconds, milliseconds of CPU) of each view on each library, in turns, every second round backwards."""
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {
+        (view, size): [] for view in VIEWS for size in spaces
+    }
+    for number in range(-2, rounds):
+        for view, size in list(found)[:: 1 if number % 2 else -1]:
+            began, spent = time.perf_counter(), cpu_ns(backends)
+            await VIEWS[view](res, user_of(size), spaces[size])
+            if number >= 0:
+                wall = (time.perf_counter() - began) * 1e3
+                found[view, size].append((wall, (cpu_ns(backends) - spent) / 1e6))
+    return found
+
+
+def p95(times: list[float]) -> float:
+    return sorted(times)[min(len(times) - 1, int(0.95 * len(times)))]
+
+
+def row(name: str, value: float, unit: str, target: str, *, is_met: bool) -> Row:
+    return {
+        "name": name,
+        "value": round(value, 3),
+        "unit": unit,
+        "target": target,
+        "verdict": "met" if is_met else "missed",
+    }
+
+
+def view_rows(found: dict[tuple[str, int], list[tuple[float, float]]], sizes: list[int]) -> list[Row]:
+    """The time of a view on a machine with nothing else to do is its CPU; the wall's is printed beside it."""
+    rows, judged = [], max(size for size in sizes if size <= AT_SIZE)
+    for view in VIEWS:
+        wall, cpu = (p95([one[at] for one in found[view, judged]]) for at in (0, 1))
+        growth = " → ".join(f"{statistics.median(one[1] for one in found[view, size]):.1f}" for size in sizes)
+        among = ", ".join(f"{size:,}" for size in sizes)
+        name = f"{view}: CPU, p95 at {judged:,} artifacts (wall {wall:.0f}; median CPU at {among}: {growth})"
+        rows.append(row(name, cpu, "ms", f"≤ {TARGET_MS:.0f}", is_met=cpu <= TARGET_MS))
+    return rows
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def texts(n_topics: int, n_items: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    chance = np.random.default_rng(seed)
+    fields = unit(chance.normal(size=(6, 384)))
+    topics = unit(fields[np.arange(n_topics) % 6] + chance.normal(size=(n_topics, 384)) / 384**0.5)
+    of = np.repeat(np.arange(n_topics), n_items)
+    return unit(topics[of] + 1.5 * chance.normal(size=(len(of), 384)) / 384**0.5), of
+
+
+def centroids(items: np.ndarray, of: np.ndarray) -> np.ndarray:
+    return unit(np.array([items[of == topic].mean(axis=0) for topic in np.unique(of)]))
+
+
+def trustworthiness(apart: np.ndarray, points: np.ndarray, k: int = 5) -> float:
+    n = len(points)
+    ranks = np.argsort(np.argsort(apart - np.eye(n), axis=1), axis=1)
+    nearest = np.argsort(np.linalg.norm(points[:, None] - points[None], axis=-1) - np.eye(n), axis=1)[
+        :, 1 : k + 1
+    ]
+    excess = np.maximum(np.take_along_axis(ranks, nearest, axis=1) - k, 0).sum()
+    return float(1 - 2 / (n * k * (2 * n - 3 * k - 1)) * excess)
+
+
+def map_rows() -> list[Row]:
+    items, of = texts(50, 20, 1)
+    first = centroids(items, of)
+    before = lay_out(first, np.full((50, 2), np.nan))
+    chance = np.random.default_rng(2)
+    more_of = chance.integers(0, 25, 50)
+    more = unit(first[more_of] + texts(50, 1, 3)[0])
+    second = centroids(np.vstack([items, more]), np.concatenate([of, more_of]))
+    began = time.perf_counter()
+    after = lay_out(second, before.places, before.scale)
+    redraw_ms = (time.perf_counter() - began) * 1e3
+    diameter = np.linalg.norm(before.places[:, None] - before.places[None], axis=-1).max()
+    moved = np.linalg.norm(after.places[25:] - before.places[25:], axis=1).mean() / diameter
+    trusted = trustworthiness(target_distances(second), after.places)
+    big, big_of = texts(200, 50, 4)
+    began = time.perf_counter()
+    large = lay_out(centroids(big, big_of), np.full((200, 2), np.nan))
+    placed = place_around(big, big_of, centroids(big, big_of), large.places, np.full((len(big), 2), np.nan))
+    seconds = time.perf_counter() - began
+    sample = np.random.default_rng(5).permutation(len(big))[:2000]
+    near = trustworthiness(np.square(1 - big[sample] @ big[sample].T), placed[sample])
+    return [
+        row("map of 50 topics: trustworthiness at 5", trusted, "", "≥ 0.95", is_met=trusted >= 0.95),
+        row(
+            "map of 50 topics, 5 % more items: mean movement of unchanged topics",
+            moved,
+            "diameters",
+            "≤ 0.05",
+            is_met=moved <= 0.05,
+        ),
+        row("map of 50 topics: drawn again", redraw_ms, "ms", "printed", is_met=True),
+        row(
+            "map of 200 topics and 10,000 artifacts: drawn from nothing",
+            seconds,
+            "s",
+            "≤ 60",
+            is_met=seconds <= 60,
+        ),
+        row("artifacts of that map: trustworthiness at 5 (2,000 of them)", near, "", "printed", is_met=True),
+    ]
+
+
+async def run(
+    url: str, spaces: dict[int, int], rounds: int
+) -> dict[tuple[str, int], list[tuple[float, float]]]:
+    settings: Any = Settings(
+        _env_file=None, MOCK_AUTH=True, DATABASE_URL=url, DB_POOL_SIZE=1, JOBS="off", RATE_LIMIT_ENABLED=False
+    )
+    res = build_resources(settings)
+    await res.start()
+    try:
+        async with res.database.as_nobody() as tx:
+            row = await (await tx.ask(b"select pg_backend_pid() as pid")).fetchone() or {}
+        return await measure_views(res, spaces, rounds, [row["pid"]])
+    finally:
+        await res.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--huge", action="store_true")
+    parser.add_argument("--json", type=Path)
+    chosen = parser.parse_args()
+    sizes = [1_000, 10_000] if chosen.quick else [1_000, 10_000, 50_000]
+    sizes += [100_000] if chosen.huge else []
+    root = Path(tempfile.mkdtemp(prefix="misir-bench-"))
+    root.chmod(0o755)
+    postgres = EmbeddedPostgres(root)  # as it runs for people: durable, and vacuumed
+    postgres.start()
+    try:
+        spec = build_embedder(Settings(_env_file=None)).spec
+        migrate(postgres.url("postgres"), app_login="postgres", model=spec)
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as conn:
+            spaces = {size: fill(conn, size, spec.fingerprint) for size in sizes}
+            conn.execute("vacuum analyze")
+        found = asyncio.run(run(postgres.url("postgres"), spaces, 5 if chosen.quick else ROUNDS))
+    finally:
+        postgres.stop()
+        shutil.rmtree(root, ignore_errors=True)
+    rows = view_rows(found, sizes) + map_rows()
+    for one in rows:
+        sys.stdout.write(
+            f"{one['verdict']:>7}  {one['value']:>9} {one['unit']:<9} {one['target']:<8} {one['name']}\n"
+        )
+    if chosen.json:
+        chosen.json.write_text(
+            json.dumps({"measured_at": datetime.now(UTC).isoformat(), "rows": rows}, indent=1) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+-- What attention adds up to: each figure one statement over one space, or over all (%(space_id)s null), as of now
+-- (%(as_of)s null) or of a time. `at` is that time, or now. Trashed artifacts, topics and spaces are nowhere.
+
+-- name: load_clock
+-- The days of a person are those of their time zone.
+select coalesce((select timezone from misir.profile where user_id = %(user_id)s), 'UTC') as timezone;
+
+-- name: load_space
+select id, name, intention, archived_at is not null as is_archived from misir.space
+where id = %(space_id)s and user_id = %(user_id)s and deleted_at is null;
+
+-- name: list_spaces
+select id, name, color, intention is not null as has_intention, archived_at is not null as is_archived
+from misir.space
+where user_id = %(user_id)s and deleted_at is null and (%(as_of)s::timestamptz is null or created_at <= %(as_of)s::timestamptz)
+order by id
+limit %(limit)s;
+
+-- name: list_topics
+-- Topics with their figures: those of today, or of the last day on which each had changed by then. One that retired
+-- since is there while it held anything. How near its content is to what its space is for: cosine, null without an intention.
+select t.id, t.space_id, t.name, t.last_activity_at, t.weight_sum,
+       case when %(as_of)s::timestamptz is null then t.artifact_count else coalesce(h.artifact_count, 0) end as artifact_count,
+       case when %(as_of)s::timestamptz is null then t.confidence else coalesce(h.confidence, 0) end as confidence,
+       case when s.intention_model = t.model then 1 - (t.centroid <=> s.intention_embedding::vector) end as intention_similarity
+from misir.subspace t
+join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
+left join lateral (
+  select b.artifact_count, b.confidence from misir.subspace_snapshot b
+  where %(as_of)s::timestamptz is not null and b.subspace_id = t.id and b.user_id = t.user_id
+    and b.day <= (%(as_of)s::timestamptz at time zone 'UTC')::date
+  order by b.day desc limit 1
+) h on true
+where t.user_id = %(user_id)s and t.deleted_at is null and (%(space_id)s::bigint is null or t.space_id = %(space_id)s::bigint)
+  and case when %(as_of)s::timestamptz is null then t.state <> 'retired'
+           when t.state = 'retired' then h.artifact_count > 0
+           else h.artifact_count is not null or t.created_at <= %(as_of)s::timestamptz end
+order by t.artifact_count desc, t.id
+limit %(limit)s;
+
+-- name: weigh_topics
+-- Artifacts of each topic, and of none; how much they weigh by level, relevance and age (orient/weight.py), all of
+-- them and those read in the last %(recent_days)s days.
+select p.space_id, p.subspace_id, count(*) as artifact_count, coalesce(sum(p.weight), 0) as weight,
+       count(*) filter (where p.is_recent) as recent_count,
+       coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight
+from (
+  select a.space_id, a.subspace_id,
+         a.captured_at > %(at)s::timestamptz - %(recent_days)s * interval '1 day' as is_recent,
+         case a.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
+                                 when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
+         * least(greatest((a.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
+         * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
+                                 else %(decay_low)s::float8 end
+               * greatest(date_part('epoch', %(at)s::timestamptz) - date_part('epoch', a.captured_at), 0)) as weight
+  from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+  where a.user_id = %(user_id)s
+) p
+group by p.space_id, p.subspace_id;
+
+-- name: count_days
+-- By space and day: artifacts, visits, and their time; and by space and half: artifacts of the last seven days (0), and
+-- of the seven before them (1). A visit is what happened to an artifact in one session on one day, or without a session
+-- on one day; its time is the longest that was measured, active before dwell. Words are those of visits that nobody measured.
+select a.space_id, v.day, v.half, count(distinct v.artifact_id) as artifact_count, count(*) as visit_count,
+       coalesce(sum(coalesce(v.active_ms, v.dwell_ms)), 0)::float8 as measured_ms,
+       coalesce(sum(a.word_count) filter (where coalesce(v.active_ms, v.dwell_ms) is null), 0)::float8 as unmeasured_words
+from (
+  select g.artifact_id, (g.occurred_at at time zone %(timezone)s::text)::date as day,
+         case when max(g.occurred_at) > %(at)s::timestamptz - interval '7 days' then 0
+              when max(g.occurred_at) > %(at)s::timestamptz - interval '14 days' then 1 end as half,
+         max(nullif(g.active_time_ms, 0)) as active_ms, max(g.dwell_time_ms) as dwell_ms
+  from misir.signal g
+  where g.user_id = %(user_id)s and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
+  group by g.artifact_id, g.session_id, 2
+) v
+join misir.artifact a on a.id = v.artifact_id and a.user_id = %(user_id)s and a.deleted_at is null
+group by grouping sets ((a.space_id, v.day), (a.space_id, v.half));
+
+-- name: list_loose
+-- The newest artifacts that are in no topic (%(is_unplaced)s), or that hardly fit where they are. Those of today are read
+-- in their own order until there are enough.
+select w.id, coalesce(a.title, a.url) as title, s.id as space_id, s.name as space_name, w.subspace_id,
+       coalesce(w.fit, 0) as fit, a.created_at
+from (
+  (select p.id, p.space_id, p.subspace_id, p.fit, p.captured_at
+   from misir.artifact p
+   where %(as_of)s::timestamptz is null and p.user_id = %(user_id)s and p.deleted_at is null
+     and case when %(is_unplaced)s::boolean then p.subspace_id is null else p.fit < %(weak_fit)s::float8 end
+     and p.space_id = any(%(space_ids)s)
+   order by p.captured_at desc, p.id desc limit %(limit)s)
+  union all
+  (select p.id, p.space_id, p.subspace_id, p.fit, p.captured_at
+   from misir.pages_at(null, %(as_of)s::timestamptz) p
+   where %(as_of)s::timestamptz is not null and p.user_id = %(user_id)s
+     and case when %(is_unplaced)s::boolean then p.subspace_id is null else p.fit < %(weak_fit)s::float8 end
+     and p.space_id = any(%(space_ids)s)
+   order by p.captured_at desc, p.id desc limit %(limit)s)
+) w
+join misir.artifact a on a.id = w.id and a.user_id = %(user_id)s
+join misir.space s on s.id = w.space_id and s.user_id = a.user_id
+order by w.captured_at desc, w.id desc;
+
+-- name: count_kinds
+-- The artifacts of a space by level, by source, and of those that are in a topic the tenth in which their fit lies.
+select a.engagement_level as level, a.content_source as source,
+       case when a.subspace_id is not null and a.fit is not null then least(floor(a.fit * 10), 9)::integer end as tenth,
+       case when a.subspace_id is null or a.fit is null then null
+            when a.fit < %(moderate_fit)s then 'weak' when a.fit < %(strong_fit)s then 'moderate' else 'strong' end as grade,
+       count(*) as count, sum(a.fit) as fit_sum
+from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+where a.user_id = %(user_id)s
+group by 1, 2, 3, 4;
+
+-- name: count_domains
+select a.domain, count(*) as count
+from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+where a.user_id = %(user_id)s and a.domain is not null
+group by a.domain
+order by count(*) desc, a.domain
+limit %(limit)s;
+
+-- name: list_influential
+-- What weighs most in the topics of a space (orient/weight.py), and how much of its topic's learning came from it.
+select w.id, coalesce(a.title, a.url) as title, a.url, w.subspace_id, t.name as subspace_name, w.level, w.weight,
+       w.captured_at, case when t.weight_sum > 0 then least(a.taught_weight / t.weight_sum, 1) end as taught_share
+from (
+  select p.id, p.subspace_id, p.engagement_level as level, p.captured_at,
+         case p.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
+                                 when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
+         * least(greatest((p.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
+         * exp(case p.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
+                                 else %(decay_low)s::float8 end
+               * greatest(date_part('epoch', %(at)s::timestamptz) - date_part('epoch', p.captured_at), 0)) as weight
+  from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) p
+  where p.user_id = %(user_id)s and p.subspace_id is not null
+  order by weight desc nulls last, p.id limit %(limit)s
+) w
+join misir.artifact a on a.id = w.id and a.user_id = %(user_id)s
+join misir.subspace t on t.id = w.subspace_id and t.user_id = a.user_id
+where w.weight > 0
+order by w.weight desc, w.id;
+
+-- name: count_weeks
+-- Of a space, by week: distinct artifacts read, and how clearly those that were placed then fitted.
+select date_trunc('week', g.occurred_at at time zone %(timezone)s::text)::date as week,
+       count(distinct a.id) as artifact_count, avg(g.fit) filter (where g.subspace_id is not null) as clarity,
+       count(g.fit) filter (where g.subspace_id is not null) as fitted_count
+from misir.signal g
+join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
+where g.user_id = %(user_id)s and a.space_id = %(space_id)s
+  and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
+group by 1;
+
+-- name: sum_focus
+-- Of a space, by week: by how much the confidence of its topics, weighted by their artifacts, had changed in all by
+-- then. A topic counts from its third artifact on. How it stood before `first` is where it begins.
+with seen as (
+  select s.subspace_id, s.day, s.confidence, s.artifact_count
+  from misir.subspace t
+  join misir.subspace_snapshot s on s.subspace_id = t.id and s.user_id = t.user_id
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+    and s.day >= %(first)s::date and s.day <= (%(at)s::timestamptz at time zone 'UTC')::date
+  union all
+  select t.id, b.day, b.confidence, b.artifact_count
+  from misir.subspace t
+  cross join lateral (
+    select s.day, s.confidence, s.artifact_count from misir.subspace_snapshot s
+    where s.subspace_id = t.id and s.user_id = t.user_id and s.day < %(first)s::date
+      and s.day <= (%(at)s::timestamptz at time zone 'UTC')::date
+    order by s.day desc limit 1
+  ) b
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+),
+steps as (
+  select greatest(s.day, %(first)s::date - 1) as day,
+         n.own * s.confidence - lag(n.own * s.confidence, 1, 0::float8) over w as focus_change,
+         n.own - lag(n.own, 1, 0) over w as count_change
+  from seen s
+  cross join lateral (select case when s.artifact_count >= %(min_artifacts)s then s.artifact_count else 0 end as own) n
+  window w as (partition by s.subspace_id order by s.day)
+)
+select date_trunc('week', day::timestamp)::date as week, sum(sum(focus_change)) over so_far as focus_sum,
+       sum(sum(count_change)) over so_far as artifact_count
+from steps
+group by 1
+window so_far as (order by date_trunc('week', day::timestamp)::date);

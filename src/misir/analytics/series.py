@@ -1,0 +1,162 @@
+"""The topics of a space over time: drift, pace, confidence. A fixed number of statements each."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from misir.analytics.readings import start_of_day
+from misir.analytics.schemas import ConfidencePoint, DriftPoint, VelocityPoint
+from misir.analytics.views import SQL as SPACES
+from misir.analytics.views import load_space, load_zone
+from misir.orient.confidence import has_enough_data
+from misir.orient.pace import DAYS_PER_WEEK, Granularity, periods, speed_of_chord
+from misir.paging import CAP
+from misir.plumbing.sqlfile import load_statements
+from misir.resources import Resources
+from misir.spaces.history import read_drift
+
+SQL = load_statements("misir.analytics", "series.sql")
+
+N_POINTS: Final = 50
+"""Points of each topic, unless the client asks for another number."""
+
+Row = dict[str, Any]
+
+
+async def drift_series(
+    res: Resources,
+    user_id: uuid.UUID,
+    space_id: int,
+    *,
+    from_at: datetime | None = None,
+    to_at: datetime | None = None,
+    min_magnitude: float = 0.0,
+    points: int = N_POINTS,
+    as_of: datetime | None = None,
+) -> list[DriftPoint]:
+    """The drifts of all topics of a space, newest first. Raises MisirError 404."""
+    asked = {"space_id": space_id, "from_at": from_at, "to_at": to_at, "as_of": as_of}
+    async with res.database.as_user(user_id) as tx:
+        await load_space(tx, space_id)
+        rows = await tx.ask(SQL.list_drifts, asked, min_magnitude=min_magnitude, points=points, limit=CAP)
+        return [
+            DriftPoint(**read_drift(row).model_dump(), subspace_name=row["subspace_name"])
+            for row in await rows.fetchall()
+        ]
+
+
+async def confidence_series(
+    res: Resources,
+    user_id: uuid.UUID,
+    space_id: int,
+    *,
+    now: datetime,
+    from_at: datetime | None = None,
+    points: int = N_POINTS,
+    as_of: datetime | None = None,
+) -> list[ConfidencePoint]:
+    """How confident each topic was, on the days on which it changed, newest first. Raises MisirError 404."""
+    asked = {"space_id": space_id, "at": as_of or now, "from_at": from_at, "points": points, "limit": CAP}
+    async with res.database.as_user(user_id) as tx:
+        await load_space(tx, space_id)
+        rows = await (await tx.ask(SQL.list_confidences, asked)).fetchall()
+    return [
+        ConfidencePoint.model_construct(  # thousands, and each of its values is typed already
+            subspace_id=row["subspace_id"],
+            subspace_name=row["subspace_name"],
+            confidence=row["confidence"],
+            artifact_count=row["artifact_count"],
+            enough_data=has_enough_data(row["artifact_count"], res.config),
+            computed_at=datetime.combine(row["day"], time(), UTC),
+        )
+        for row in rows
+    ]
+
+
+async def velocity_series(
+    res: Resources,
+    user_id: uuid.UUID,
+    space_id: int,
+    *,
+    now: datetime,
+    granularity: Granularity = Granularity.WEEK,
+    points: int = N_POINTS,
+    as_of: datetime | None = None,
+) -> list[VelocityPoint]:
+    """Items per week of each topic, empty ones included, and how fast it turned. Raises MisirError 404.
+
+    A space of very many topics gets fewer points of each, so that no answer is larger than 5,000.
+    """
+    at = as_of or now
+    async with res.database.as_user(user_id) as tx:
+        await load_space(tx, space_id)
+        zone = await load_zone(tx)
+        asked: dict[str, Any] = {
+            "space_id": space_id,
+            "as_of": as_of,
+            "granularity": granularity.value,
+            "at": at,
+        }
+        topics = await (await tx.ask(SPACES.list_topics, asked, limit=CAP)).fetchall()
+        if not topics:
+            return []
+        last = at.astimezone(zone).date()
+        covered = _latest(last, granularity, max(1, min(points, CAP // len(topics))))
+        first = min(covered)
+        asked |= {"timezone": zone.key, "since": start_of_day(first, zone), "first": first, "last": last}
+        counts = await tx.ask(SQL.count_pace, asked)
+        turns = await tx.ask(SQL.list_turns, asked)
+        read = {(row["subspace_id"], row["start"]): row["count"] for row in await counts.fetchall()}
+        turned = speeds(await turns.fetchall(), covered)
+    ends = _ends(covered, at, zone)
+    return [
+        VelocityPoint.model_construct(
+            subspace_id=topic["id"],
+            subspace_name=topic["name"],
+            artifact_count=(n := read.get((topic["id"], start), 0)),
+            velocity=n * DAYS_PER_WEEK / days,
+            angular_speed=turned[topic["id"]].get(start),
+            measured_at=ends[start],
+        )
+        for start, days in sorted(covered.items(), reverse=True)
+        for topic in topics
+    ]
+
+
+def _latest(last: date, granularity: Granularity, n: int) -> dict[date, int]:
+    """The n days, weeks or months up to `last`: whole ones, but for the one that is going on."""
+    longest = {Granularity.DAY: 1, Granularity.WEEK: 7, Granularity.MONTH: 31}[granularity]
+    starts = periods(last - timedelta(days=longest * n), last, granularity)
+    return periods(sorted(starts)[-n], last, granularity)
+
+
+def _ends(covered: Mapping[date, int], at: datetime, zone: ZoneInfo) -> dict[date, datetime]:
+    """The moment at which each period ended; `at` for the one that is going on."""
+    return {
+        start: min(start_of_day(start + timedelta(days=days), zone).astimezone(UTC), at)
+        for start, days in covered.items()
+    }
+
+
+def speeds(turns: Sequence[Row], covered: Mapping[date, int]) -> dict[int, dict[date, float]]:
+    """PURE: degrees per day of each topic and period, from rows of list_turns.
+
+    A topic that is seen before a period and not in it stood still: 0. Before it is seen there is nothing, and
+    its first period has nothing to be compared with.
+    """
+    seen: dict[int, dict[date, float | None]] = defaultdict(dict)
+    for row in turns:
+        seen[row["subspace_id"]][row["start"]] = row["chord"]
+    found: dict[int, dict[date, float]] = defaultdict(dict)
+    for topic, chords in seen.items():
+        begun = min(chords)
+        for start, days in covered.items():
+            chord = chords.get(start, 0.0)
+            if start > begun and chord is not None:
+                found[topic][start] = speed_of_chord(chord, days)
+    return found

@@ -1,0 +1,80 @@
+-- The topics of a space over time. Newest first, so many points of each topic, and a cap on all of them.
+
+-- name: list_drifts
+-- With the page that tipped each, and the pages that turned it, as far as they are there still.
+select e.id, e.subspace_id, e.subspace_name, e.drift_magnitude, e.raw_drift, e.z, e.notable, e.occurred_at,
+       e.trigger_signal_id, a.id as artifact_id, a.title, a.url, coalesce(w.ids, '{}') as turning_artifact_ids
+from (
+  select d.id, d.subspace_id, d.user_id, t.name as subspace_name, d.magnitude as drift_magnitude, d.raw_drift, d.z, d.notable,
+         d.occurred_at, d.trigger_signal_id, d.turning_artifact_ids,
+         row_number() over (partition by d.subspace_id order by d.occurred_at desc, d.id desc) as place
+  from misir.subspace t
+  join misir.drift_event d on d.subspace_id = t.id and d.user_id = t.user_id
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+    and (%(from_at)s::timestamptz is null or d.occurred_at >= %(from_at)s::timestamptz)
+    and (%(to_at)s::timestamptz is null or d.occurred_at < %(to_at)s::timestamptz)
+    and (%(as_of)s::timestamptz is null or d.occurred_at <= %(as_of)s::timestamptz)
+    and d.magnitude >= %(min_magnitude)s::float8
+) e
+left join misir.signal g on g.id = e.trigger_signal_id and g.user_id = e.user_id
+left join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
+left join lateral (
+  select array_agg(o.id order by n.place) as ids
+  from unnest(e.turning_artifact_ids) with ordinality as n (id, place)
+  join misir.artifact o on o.id = n.id and o.user_id = e.user_id and o.deleted_at is null
+) w on true
+where e.place <= %(points)s
+order by e.occurred_at desc, e.id desc
+limit %(limit)s;
+
+-- name: count_pace
+-- Distinct artifacts of each topic in each day, week or month of the person's own time.
+select a.subspace_id, date_trunc(%(granularity)s::text, g.occurred_at at time zone %(timezone)s::text)::date as start,
+       count(distinct a.id) as count
+from misir.signal g
+join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
+where g.user_id = %(user_id)s and a.space_id = %(space_id)s and a.subspace_id is not null
+  and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
+group by 1, 2;
+
+-- name: list_turns
+-- How far each topic had turned, from where the day, week or month before had left it: the chord between the two
+-- directions, null where another model made one of them. The last picture from before `first` is where it begins.
+with lasts as (
+  select distinct on (s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp))
+         s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp)::date as start, s.model, s.centroid
+  from misir.subspace t
+  join misir.subspace_snapshot s on s.subspace_id = t.id and s.user_id = t.user_id
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+    and s.day >= %(first)s::date and s.day <= %(last)s::date
+  order by s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp), s.day desc
+),
+before as (
+  select t.id as subspace_id, b.day as start, b.model, b.centroid
+  from misir.subspace t
+  cross join lateral (
+    select s.day, s.model, s.centroid from misir.subspace_snapshot s
+    where s.subspace_id = t.id and s.user_id = t.user_id and s.day < %(first)s::date
+    order by s.day desc limit 1
+  ) b
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+)
+select subspace_id, start,
+       case when model = lag(model) over w then l2_normalize(centroid) <-> l2_normalize(lag(centroid) over w) end as chord
+from (select * from lasts union all select * from before) seen
+window w as (partition by subspace_id order by start);
+
+-- name: list_confidences
+-- How each topic stood on the last days on which it changed.
+select t.id as subspace_id, t.name as subspace_name, c.confidence, c.artifact_count, c.day
+from misir.subspace t
+join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
+cross join lateral (
+  select b.day, b.confidence, b.artifact_count from misir.subspace_snapshot b
+  where b.subspace_id = t.id and b.user_id = t.user_id and b.day <= (%(at)s::timestamptz at time zone 'UTC')::date
+    and (%(from_at)s::timestamptz is null or b.day >= (%(from_at)s::timestamptz at time zone 'UTC')::date)
+  order by b.day desc limit %(points)s
+) c
+where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+order by c.day desc, t.id
+limit %(limit)s;
