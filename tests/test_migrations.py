@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,6 +14,7 @@ import pytest
 
 from misir.embed.models import MINILM, NOMIC
 from misir.errors import MisirError
+from misir.plumbing import migrate as migrations
 from misir.plumbing.migrate import VECTOR_COLUMNS, migrate, shipped_migrations
 
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
@@ -59,8 +62,81 @@ def test_the_model_gives_the_vectors_their_dimension_once(empty: str) -> None:
 
 def test_every_vector_column_is_listed(empty: str) -> None:
     migrate(empty)
-    found = {key for key, kind in columns(empty).items() if kind.startswith(("vector", "halfvec"))}
+    found = {
+        key
+        for key, kind in columns(empty).items()
+        if kind.startswith(("vector", "halfvec")) and "_part_" not in key[0] and "_nearest" not in key[0]
+    }
     assert found == {(table, column) for table, column, _ in VECTOR_COLUMNS}
+
+
+BEFORE_PARTS = "20261126000007_scale"
+
+
+def test_a_library_from_before_keeps_everything_in_parts(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in migrations.MIGRATIONS.glob("*.sql"):
+        if path.stem < BEFORE_PARTS:
+            shutil.copy(path, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", tmp_path)
+        migrate(empty, model=MINILM)
+    with psycopg.connect(empty, autocommit=True) as owner:
+        fill_old_library(owner)
+        before = [owner.execute(query.encode()).fetchall() for query in CONTENTS]
+    assert BEFORE_PARTS in migrate(empty, model=MINILM)
+    with psycopg.connect(empty, autocommit=True) as owner:
+        assert [owner.execute(query.encode()).fetchall() for query in CONTENTS] == before
+        counted = owner.execute("select user_id, embedding_count from misir.space order by id").fetchall()
+        assert counted == [(ME, 2), (OTHER, 1)]
+        last = owner.execute("select max(id) from misir.embedding").fetchone()
+        assert owner.execute("select nextval('misir.embedding_id_seq')").fetchone() == (
+            (last or (0,))[0] + 1,
+        )
+        owner.execute("delete from misir.artifact where user_id = %s", [ME])
+        left = owner.execute(
+            "select count(*) from misir.drift_event where trigger_signal_id is null"
+        ).fetchone()
+        assert left == (1,)
+        assert owner.execute("select distinct user_id from misir.lesson").fetchall() == [(OTHER,)]
+        assert owner.execute("select distinct user_id from misir.embedding").fetchall() == [(OTHER,)]
+
+
+CONTENTS = (
+    "select id, user_id, artifact_id, vector::text, created_at from misir.embedding order by id",
+    "select id, user_id, artifact_id, embedding_id, seq, candidates, withheld, created_at from misir.signal order by id",
+    "select * from misir.lesson order by signal_id",
+    "select * from misir.placement order by artifact_id",
+    "select id, trigger_signal_id from misir.drift_event",
+)
+
+
+def fill_old_library(owner: psycopg.Connection[Any]) -> None:
+    """ME has two pages, OTHER one; each page a vector and a signal; ME's topic drifted by its last."""
+    for user, n_pages in ((ME, 2), (OTHER, 1)):
+        row = owner.execute(
+            "insert into misir.space (user_id, name) values (%s, 'S') returning id", [user]
+        ).fetchone()
+        for number in range(n_pages):
+            owner.execute(
+                "with a as (insert into misir.artifact (user_id, space_id, url, normalized_url, url_hash, content_hash) "
+                "values (%(user)s, %(space)s, 'u', 'u', %(key)s, %(key)s) returning id), "
+                "e as (insert into misir.embedding (user_id, artifact_id, model, content_hash, vector, fraction) "
+                "select %(user)s, a.id, 'm', %(key)s, array_fill(%(n)s::real, array[384])::vector::halfvec, 1 from a returning id) "
+                "insert into misir.signal (user_id, space_id, artifact_id, embedding_id, seq, event_hash, payload_hash, "
+                "engagement_level, base_weight, config_version, occurred_at, withheld) select %(user)s, %(space)s, a.id, "
+                "e.id, %(n)s, %(key)s, %(key)s, 'engaged', 1, 1, now(), '{unassigned}' from a, e",
+                {"user": user, "space": (row or (0,))[0], "key": bytes([number]), "n": number + 1},
+            )
+    owner.execute(
+        "with t as (insert into misir.subspace (user_id, space_id, name) select user_id, id, 'T' from misir.space "
+        "where user_id = %(me)s returning id), z as (select array_fill(1::real, array[384])::vector as z) "
+        "insert into misir.drift_event (user_id, subspace_id, trigger_signal_id, magnitude, raw_drift, z, notable, model, "
+        "previous_mean, new_mean, occurred_at) select %(me)s, t.id, (select max(id) from misir.signal where "
+        "user_id = %(me)s), 1, 1, 1, true, 'm', z, z, now() from t, z",
+        {"me": ME},
+    )
 
 
 def test_a_login_that_may_not_migrate_is_told_so(server_url: Callable[..., str], database: str) -> None:
@@ -79,15 +155,27 @@ def test_an_unreachable_database_is_one_sentence() -> None:
 def tenant_tables(owner: psycopg.Connection[Any]) -> list[str]:
     rows = owner.execute(
         "select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' "
-        "where c.relnamespace = 'misir'::regnamespace and c.relkind = 'r' order by 1"
+        "where c.relnamespace = 'misir'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition order by 1"
     ).fetchall()
     return [row[0] for row in rows]
 
 
+def test_parts_of_tables_are_closed(owner: psycopg.Connection[Any]) -> None:
+    """Whoever reads a part reads past the whole's policies: nobody may, and forced row security shows nothing."""
+    rows = owner.execute(
+        "select c.relname, c.relrowsecurity and c.relforcerowsecurity, c.relacl, "
+        "exists (select 1 from pg_policy p where p.polrelid = c.oid) from pg_class c "
+        "where c.relnamespace = 'misir'::regnamespace and c.relkind = 'r' and c.relispartition order by 1"
+    ).fetchall()
+    wholes = ("embedding", "signal")
+    assert [row[0] for row in rows] == [f"{whole}_part_{number}" for whole in wholes for number in range(8)]
+    assert {row[1:] for row in rows} == {(True, None, False)}
+
+
 def test_row_security_is_forced_on_every_tenant_table(owner: psycopg.Connection[Any]) -> None:
     rows = owner.execute(
-        "select relname from pg_class where relnamespace = 'misir'::regnamespace and relkind = 'r' "
-        "and relrowsecurity and relforcerowsecurity order by 1"
+        "select relname from pg_class where relnamespace = 'misir'::regnamespace and relkind in ('r', 'p') "
+        "and not relispartition and relrowsecurity and relforcerowsecurity order by 1"
     ).fetchall()
     assert [row[0] for row in rows] == tenant_tables(owner)
     assert len(rows) >= 14
@@ -95,7 +183,8 @@ def test_row_security_is_forced_on_every_tenant_table(owner: psycopg.Connection[
 
 def test_every_table_without_a_user_is_known(owner: psycopg.Connection[Any]) -> None:
     rows = owner.execute(
-        "select relname from pg_class where relnamespace = 'misir'::regnamespace and relkind = 'r'"
+        "select relname from pg_class where relnamespace = 'misir'::regnamespace and relkind in ('r', 'p') "
+        "and not relispartition"
     ).fetchall()
     assert {row[0] for row in rows} - set(tenant_tables(owner)) == {
         "system_config", "admin_audit", "_yoyo_migration", "_yoyo_log", "_yoyo_version", "yoyo_lock"

@@ -37,7 +37,7 @@ def test_the_statement_is_planned_as_who_asks_it(server_url: Any, body: bytes, i
     with psycopg.connect(server_url("misir_template", login)) as conn:
         conn.execute("select set_config('role', %s, true)", [role])
         query = PostgresQuery(Transformer(conn))
-        names = dict.fromkeys(re.findall(rb"%\((\w+)\)s", body))
+        names = dict.fromkeys(re.findall(rb"%\((\w+)\)[sb]", body))
         query.convert(body, {name.decode(): None for name in names})
         conn.execute(b"prepare planned as " + query.query)
         if query.query.lstrip().lower().startswith((b"select", b"insert", b"update", b"delete", b"with")):

@@ -10,7 +10,7 @@ import pytest
 
 from misir.embed.calibration import calibration_for
 from misir.embed.models import MINILM, NOMIC
-from misir.search.find import mapped_threshold
+from misir.search.meaning import mapped_threshold
 
 PAGES = {
     "csv": "Comma separated values, the format that spreadsheets and databases exchange.",
@@ -163,7 +163,7 @@ def test_no_query_breaks_the_search(library: httpx.Client, q: str) -> None:
         assert library.get("/api/v1/search", params={"q": q, "mode": mode}).status_code == 200
 
 
-def test_without_a_model_words_still_answer_and_captures_are_told_to_come_back(
+def test_without_a_model_words_still_answer_and_captures_wait(
     run_app: Callable[..., httpx.Client], library: httpx.Client, fakes: Any
 ) -> None:
     api = run_app(embedder=fakes.absent_embedder())
@@ -172,7 +172,7 @@ def test_without_a_model_words_still_answer_and_captures_are_told_to_come_back(
     assert "on holiday" in answer["notice"]
     assert api.get("/api/v1/search", params={"q": "x", "mode": "semantic"}).status_code == 503
     page = {"space_id": 1, "url": "https://d.example/new", "title": "new"}
-    refused = api.post("/api/v1/capture", json=page)
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    waiting = api.post("/api/v1/capture", json=page)
+    assert (waiting.status_code, waiting.json()["pending"], waiting.json()["signal_id"]) == (202, True, None)
     assert api.get("/health/ready").status_code == 503
     assert api.get("/health").json() == {"status": "healthy"}

@@ -57,6 +57,7 @@ class Resources:
             use_numbers=self._use_stored,
             pool_size=self.settings.DB_POOL_SIZE,
             is_preparing=self.settings.DB_PREPARE,
+            replica_url=self.settings.DATABASE_REPLICA_URL,
         )
 
     async def locate_database(self) -> str:

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     DATABASE_URL: str | None = Field(
         None, description="PostgreSQL of the app's plain login role; unset: the embedded server."
     )
+    DATABASE_REPLICA_URL: str | None = Field(
+        None, description="Read replica for searches, with the same login; away, the primary answers."
+    )
     DATABASE_SERVICE_URL: str | None = Field(None, description="Login of workers and admin routes.")
     DATABASE_MIGRATE_URL: str | None = Field(
         None, description="Login that owns the schema, for `misir migrate`."

@@ -57,4 +57,4 @@ def test_a_phrase_in_the_text_is_found(phrases: list[str], loud: bool) -> None:
 
 def test_a_marker_matches_by_phrase_or_by_meaning_and_counts_once() -> None:
     phrases = ["soil", "seeds", "stars", "loam"]
-    assert matched_markers("Soil", phrases, [0.9, 0.1, 0.49, 0.5], novelty=0.5) == (0, 3)
+    assert matched_markers("Soil", phrases, [True, False, False, True]) == (0, 3)

@@ -11,12 +11,13 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from misir.capture.page import Known, Page, Reading, complete_page, merged_text, read_page
+from misir.capture.chunk import Taken
+from misir.capture.page import Known, Page, Reading, Ready, complete_page, merged_text, read_page
 from misir.capture.pending import set_down
-from misir.capture.pipeline import NO_MODEL, capture_page, embedded, find_known, read_without_model
+from misir.capture.pipeline import NO_MODEL, PLANS, capture_page, embedded, find_known, read_without_model
 from misir.capture.schemas import BatchAnswer, BatchFailure, BatchItem, Captured, CaptureRequest
 from misir.capture.tell import tell
-from misir.capture.write import Taken, TextChanged, take_in
+from misir.capture.write import take_in
 from misir.deps import require_same_user
 from misir.errors import MisirError
 from misir.plumbing.db import Tx
@@ -25,11 +26,16 @@ from misir.resources import Resources
 
 T = TypeVar("T")
 
-CHUNK: Final = 10
-"""Captures of one transaction: a space is locked for as long as these take."""
+_Waiting = tuple[int, Ready]
+"""A page with its place in the request."""
 
-TEXTS_AT_ONCE: Final = 100
-"""Texts of one embedding call."""
+CHUNK: Final = 100
+"""Most captures of one transaction: a space is locked for as long as these take (decision 0022)."""
+
+ASIDE: Final = 10
+"""Captures of one transaction that are set down to wait for a model, one by one."""
+
+SERVER_ERROR: Final = 500
 
 
 @dataclass(slots=True)
@@ -43,6 +49,9 @@ class Batch:
 
     def succeed(self, index: int, captured: Captured) -> None:
         self.done.append(BatchItem(**captured.model_dump(), index=index))
+
+    def refuse(self, index: int, page: Page, refusal: MisirError) -> None:
+        self.fail(index, page.request.url, refusal.status, refusal.detail)
 
     def fail(self, index: int, url: Any, status: int, error: str) -> None:
         shown = url if isinstance(url, str) else None
@@ -58,25 +67,15 @@ class _Item:
     known: Known
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """One page, and what it will leave behind."""
-
-    index: int
-    page: Page
-    known: Known
-    reading: Reading
-
-
 async def capture_batch(
     res: Resources, user_id: uuid.UUID, items: Sequence[Any], now: datetime
 ) -> BatchAnswer:
     """Take many pages in.
 
         read each item                        pure; a wrong one fails alone
-        find what is known of all of them     one transaction, no lock
-        embed every new text                  batched calls, no connection held
-        a transaction for each chunk          take_in for each item, in request order
+        find what is known of all of them     one statement, no lock
+        embed every new text                  one call, no connection held
+        a transaction for each chunk          take_in (write.py): decided in request order, written at once
 
     Items of one space are decided in request order; without a model they wait for one in that order. Raises
     MisirError 503 without a database: what was taken in before is known when the batch is sent again.
@@ -84,9 +83,9 @@ async def capture_batch(
     batch = Batch(res, user_id)
     pages = [(index, _read(batch, index, item, now)) for index, item in enumerate(items)]
     known = await _find_known(batch, [(index, page) for index, page in pages if page is not None])
-    by_space: dict[int, list[_Ready]] = {}
-    for item in await _embed(batch, known):
-        by_space.setdefault(item.page.request.space_id, []).append(item)
+    by_space: dict[int, list[_Waiting]] = {}
+    for index, ready in await _embed(batch, known):
+        by_space.setdefault(ready.page.request.space_id, []).append((index, ready))
     for of_space in by_space.values():
         await _take_all_in(batch, of_space)
     res.wake_worker()
@@ -115,51 +114,53 @@ def _read(batch: Batch, index: int, item: Any, now: datetime) -> Page | None:
 
 async def _find_known(batch: Batch, pages: Sequence[tuple[int, Page]]) -> list[_Item]:
     """Those whose space takes captures, with what is known of each."""
-    found = []
-    async with batch.res.database.as_user(batch.user_id) as tx:
-        for index, page in pages:
-            try:
-                known = await find_known(tx, batch.res, page)
-            except MisirError as refusal:
-                batch.fail(index, page.request.url, refusal.status, refusal.detail)
-                continue
-            found.append(_Item(index, complete_page(page, known, batch.res.config), known))
-    return found
+    if not pages:
+        return []
+    async with batch.res.database.as_user(batch.user_id, plans=PLANS) as tx:
+        found = await find_known(tx, batch.res, [page for _, page in pages])
+    items = []
+    for (index, page), known in zip(pages, found, strict=True):
+        if isinstance(known, MisirError):
+            batch.refuse(index, page, known)
+        else:
+            items.append(_Item(index, complete_page(page, known, batch.res.config), known))
+    return items
 
 
-async def _embed(batch: Batch, items: Sequence[_Item]) -> list[_Ready]:
-    """A reading for each, in their order; equal texts are embedded once, TEXTS_AT_ONCE in a call."""
+async def _embed(batch: Batch, items: Sequence[_Item]) -> list[_Waiting]:
+    """A reading for each, in their order; equal texts are embedded once, all of them in one call."""
     readings, texts = dict[int, Reading](), dict[int, str]()
     for item in items:
         try:
             reading = read_without_model(batch.res, item.page, item.known)
         except MisirError as refusal:
-            batch.fail(item.index, item.page.request.url, refusal.status, refusal.detail)
+            batch.refuse(item.index, item.page, refusal)
             continue
         if reading is None:
             texts[item.index] = merged_text(item.page, item.known)
         else:
             readings[item.index] = reading
-    for some in batched(texts.items(), TEXTS_AT_ONCE):
+    if texts:
         try:
-            made = await batch.res.embedder.embed_texts_batch([text for _, text in some], "document")
+            made = await batch.res.embedder.embed_texts_batch([*texts.values()], "document")
         except MisirError as refusal:
             if refusal.slug != NO_MODEL:
                 raise
-            await _put_aside(batch, [item for item in items if item.index in dict(some)])
-            continue
-        readings |= {index: embedded(text, one) for (index, text), one in zip(some, made, strict=True)}
+            await _put_aside(batch, [item for item in items if item.index in texts])
+        else:
+            made_of = zip(texts.items(), made, strict=True)
+            readings |= {index: embedded(text, one) for (index, text), one in made_of}
     return [
-        _Ready(item.index, item.page, item.known, readings[item.index])
+        (item.index, Ready(item.page, item.known, readings[item.index]))
         for item in items
         if item.index in readings
     ]
 
 
 async def _put_aside(batch: Batch, items: Sequence[_Item]) -> None:
-    """There is no model: these wait for one (pending.py), CHUNK a transaction."""
+    """There is no model: these wait for one (pending.py), ASIDE a transaction."""
     for _, of_space in groupby(sorted(items, key=_space_of), key=_space_of):
-        for chunk in batched(of_space, CHUNK):
+        for chunk in batched(of_space, ASIDE):
             async with (
                 batch.res.turns.of(_space_of(chunk[0])),
                 batch.res.database.as_user(batch.user_id) as tx,
@@ -176,7 +177,7 @@ async def _set_down(batch: Batch, tx: Tx, item: _Item) -> None:
     try:
         batch.succeed(item.index, await set_down(tx, item.page))
     except MisirError as refusal:  # before anything was written
-        batch.fail(item.index, item.page.request.url, refusal.status, refusal.detail)
+        batch.refuse(item.index, item.page, refusal)
     else:
         count_capture("pending")
 
@@ -192,43 +193,41 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield run
 
 
-async def _take_all_in(batch: Batch, items: Sequence[_Ready]) -> None:
-    """One space's items in order, CHUNK a transaction; one whose text changed meanwhile goes by itself."""
+async def _take_all_in(batch: Batch, items: Sequence[_Waiting]) -> None:
+    """One space's items in order, at most CHUNK a transaction; what a chunk ends before is in the next."""
     waiting = list(items)
     while waiting:
-        chunk, waiting = waiting[:CHUNK], waiting[CHUNK:]
-        space_id = chunk[0].page.request.space_id
-        async with batch.res.turns.of(space_id), batch.res.database.as_user(batch.user_id) as tx:
-            taken = list[tuple[Page, Taken]]()
-            n_taken = await _take_chunk_in(batch, tx, chunk, taken)
-            await tell(tx, taken)
-        if n_taken < len(chunk):
-            await _take_alone(batch, chunk[n_taken])
-            waiting = [*chunk[n_taken + 1 :], *waiting]
+        settled = await _take_chunk_in(batch, waiting[:CHUNK])
+        waiting = waiting[settled:]
 
 
-async def _take_chunk_in(
-    batch: Batch, tx: Tx, chunk: Sequence[_Ready], all_taken: list[tuple[Page, Taken]]
-) -> int:
-    """How many of the chunk are settled: all, or those before one that must be read again."""
-    for n_settled, item in enumerate(chunk):
-        try:
-            async with tx.savepoint():
-                taken = await take_in(tx, batch.res, item.page, item.known, item.reading)
-        except TextChanged:
-            return n_settled
-        except MisirError as refusal:
-            batch.fail(item.index, item.page.request.url, refusal.status, refusal.detail)
-            continue
-        count_capture(taken.result, taken.captured.fit)
-        all_taken.append((item.page, taken))
-        batch.succeed(item.index, taken.captured)
-    return len(chunk)
-
-
-async def _take_alone(batch: Batch, item: _Ready) -> None:
-    """As a capture of its own: it reads what is there now."""
+async def _take_chunk_in(batch: Batch, chunk: Sequence[_Waiting]) -> int:
+    """How many of the chunk's items are settled: at least one."""
+    space_id = chunk[0][1].page.request.space_id
     try:
-        batch.succeed(item.index, await capture_page(batch.res, batch.user_id, item.page))
+        user = batch.res.database.as_user(batch.user_id, plans=PLANS)
+        async with batch.res.turns.of(space_id), user as tx:
+            outcomes = await take_in(tx, batch.res, [ready for _, ready in chunk])
+            done = zip(chunk, outcomes, strict=False)
+            await tell(tx, [(ready.page, one) for (_, ready), one in done if isinstance(one, Taken)])
     except MisirError as refusal:
-        batch.fail(item.index, item.page.request.url, refusal.status, refusal.detail)
+        if refusal.status >= SERVER_ERROR:
+            raise
+        outcomes = [refusal] * len(chunk)  # the space is gone, or archived
+    for (index, ready), outcome in zip(chunk, outcomes, strict=False):
+        if isinstance(outcome, MisirError):
+            batch.refuse(index, ready.page, outcome)
+        elif isinstance(outcome, Taken):
+            count_capture(outcome.result, outcome.captured.fit)
+            batch.succeed(index, outcome.captured)
+        else:
+            await _take_alone(batch, index, ready.page)
+    return len(outcomes)
+
+
+async def _take_alone(batch: Batch, index: int, page: Page) -> None:
+    """Its text changed since it was read: as a capture of its own it reads what is there now."""
+    try:
+        batch.succeed(index, await capture_page(batch.res, batch.user_id, page))
+    except MisirError as refusal:
+        batch.refuse(index, page, refusal)

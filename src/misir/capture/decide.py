@@ -29,12 +29,11 @@ N_CANDIDATES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class TopicMarker:
-    """A marker of a topic, with its cosine to the page."""
+    """A marker of a topic."""
 
     id: int
     topic_id: int
     label: str
-    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +50,15 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Everything a decision rests on. `artifact` is None for a new page; topics are in id order."""
+    """Everything a decision rests on. `artifact` is None for a new page; topics are in id order.
+
+    near_marker_ids: the markers that mean what the page means.
+    """
 
     artifact: Artifact | None
     topics: Sequence[Topic]
     markers: Sequence[TopicMarker]
+    near_marker_ids: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +120,7 @@ def decide(
     page: Page, reading: Reading, situation: Situation, calibration: Calibration, config: EngineConfig
 ) -> Decision:
     """Place the page, and say what its topic learns from it (engine.md §3, §4, §7)."""
-    matched = _matched(reading, situation.markers, calibration)
+    matched = _matched(reading, situation)
     assignment = _assign(page, reading, situation, matched, calibration, config)
     previous = situation.artifact
     level = page.level if previous is None else max_level(page.level, previous.level)
@@ -148,13 +151,11 @@ def decide(
     )
 
 
-def _matched(reading: Reading, markers: Sequence[TopicMarker], calibration: Calibration) -> list[TopicMarker]:
+def _matched(reading: Reading, situation: Situation) -> list[TopicMarker]:
+    markers = situation.markers
     labels = [marker.label for marker in markers]
-    similarities = [marker.similarity for marker in markers]
-    return [
-        markers[i]
-        for i in matched_markers(reading.text[:MARKER_TEXT], labels, similarities, calibration.novelty)
-    ]
+    is_near = [marker.id in situation.near_marker_ids for marker in markers]
+    return [markers[i] for i in matched_markers(reading.text[:MARKER_TEXT], labels, is_near)]
 
 
 def _assign(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from misir.capture.ground import SQL
 from misir.capture.pending import MAX_PENDING
 from misir.capture.pending import SQL as PENDING
 from misir.capture.schemas import (
@@ -14,7 +15,6 @@ from misir.capture.schemas import (
     LimitLeft,
     RecentCapture,
 )
-from misir.capture.write import SQL
 from misir.limits import captures_left
 from misir.orient.reading import ContentSource, EngagementLevel
 from misir.orient.urls import MAX_URL_LENGTH

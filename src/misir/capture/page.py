@@ -78,6 +78,15 @@ class Reading:
     bands: tuple[int, int, int, int] | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A visit that wants in: the page, what was known of it, and the text and vector it leaves behind."""
+
+    page: Page
+    known: Known
+    reading: Reading
+
+
 def read_page(request: CaptureRequest, now: datetime, config: EngineConfig) -> Page:
     """Everything about the visit that needs no database: identity, level, depth, and the event's hashes."""
     normalized_url = normalise_url(request.url)

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from misir.capture.ground import SQL as CAPTURE
+from misir.capture.ground import require_open
 from misir.capture.page import Page
 from misir.capture.schemas import Captured
-from misir.capture.write import SQL as CAPTURE
-from misir.capture.write import require_open
 from misir.errors import unavailable
 from misir.jobs.queue import EMBED, enqueue
 from misir.orient.reading import decay_rate

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from misir.capture.page import Known, Page, Reading, complete_page, hash_content, merged_text, read_page
+from misir.capture.chunk import Taken
+from misir.capture.ground import SQL, require_open
+from misir.capture.page import (
+    Known,
+    Page,
+    Reading,
+    Ready,
+    complete_page,
+    hash_content,
+    merged_text,
+    read_page,
+)
 from misir.capture.pending import put_aside
 from misir.capture.schemas import Captured, CaptureRequest
 from misir.capture.tell import tell
-from misir.capture.write import SQL, TextChanged, require_open, take_in
+from misir.capture.write import take_in
 from misir.embed.text import Embedding
 from misir.errors import MisirError, invalid, unavailable
 from misir.orient.reading import ContentSource
@@ -22,6 +34,9 @@ from misir.plumbing.db import Tx
 from misir.plumbing.metrics import count_capture, counted_refusals
 from misir.receipt import NO_RECEIPT, Receipt
 from misir.resources import Resources
+
+PLANS: Final = "force_generic_plan"
+"""A capture's statements look rows up by keys: planning them each time costs more than running them."""
 
 MAX_RACES: Final = 5
 """How often a capture starts again because somebody else changed the page's text meanwhile."""
@@ -71,17 +86,15 @@ async def capture_page(
 ) -> Captured:
     """Again from the start whenever the page's text changed under us."""
     for _ in range(MAX_RACES):
-        async with res.database.as_user(user_id) as tx:
-            known = await find_known(tx, res, page)
+        async with res.database.as_user(user_id, plans=PLANS) as tx:
+            (known,) = await find_known(tx, res, [page])
+        if isinstance(known, MisirError):
+            raise known
         visit = complete_page(page, known, res.config)
-        reading = await read_text(res, visit, known)
+        ready = Ready(visit, known, await read_text(res, visit, known))
         try:
-            async with res.turns.of(page.request.space_id), res.database.as_user(user_id) as tx:
-                await receipt.open(tx)
-                taken = await take_in(tx, res, visit, known, reading)
-                await tell(tx, [(visit, taken)])
-                await receipt.close(tx, 201 if taken.captured.is_new else 200, taken.captured)
-        except TextChanged:
+            taken = await _take_one_in(res, user_id, ready, receipt)
+        except _TextChangedError:
             continue
         count_capture(taken.result, taken.captured.fit)
         res.wake_worker()
@@ -91,16 +104,42 @@ async def capture_page(
     )
 
 
-async def find_known(tx: Tx, res: Resources, page: Page) -> Known:
-    """What the library holds of the page, without a lock. 404 unknown space, 409 archived space."""
-    rows = await tx.ask(
+class _TextChangedError(Exception):
+    """The page's text is no longer what was embedded: nothing of the transaction may stay."""
+
+
+async def _take_one_in(res: Resources, user_id: uuid.UUID, ready: Ready, receipt: Receipt) -> Taken:
+    space_id = ready.page.request.space_id
+    async with res.turns.of(space_id), res.database.as_user(user_id, plans=PLANS) as tx:
+        await receipt.open(tx)
+        (outcome,) = await take_in(tx, res, [ready])
+        if isinstance(outcome, MisirError):
+            raise outcome
+        if not isinstance(outcome, Taken):
+            raise _TextChangedError
+        await tell(tx, [(ready.page, outcome)])
+        await receipt.close(tx, 201 if outcome.captured.is_new else 200, outcome.captured)
+        return outcome
+
+
+async def find_known(tx: Tx, res: Resources, pages: Sequence[Page]) -> list[Known | MisirError]:
+    """What the library holds of each page, without a lock: one statement. 404 unknown, 409 archived space."""
+    asked = await tx.ask(
         SQL.find_known,
-        space_id=page.request.space_id,
-        url_hash=page.url_hash,
+        space_ids=[page.request.space_id for page in pages],
+        url_hashes=[page.url_hash for page in pages],
+        needs_contents=[page.request.content is None for page in pages],
         model=res.embedder.fingerprint,
-        needs_content=page.request.content is None,
     )
-    row = require_open(await rows.fetchone())
+    rows = {row["n"]: row for row in await asked.fetchall()}
+    return [_known(rows.get(number)) for number in range(1, len(pages) + 1)]
+
+
+def _known(row: dict[str, Any] | None) -> Known | MisirError:
+    try:
+        row = require_open(row)
+    except MisirError as refusal:
+        return refusal
     if row["artifact_id"] is None:
         return Known()
     vector = None if row["vector"] is None else row["vector"].to_numpy().astype(np.float32)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from misir.capture.chunk import Taken
 from misir.capture.page import Page
-from misir.capture.write import Taken
 from misir.plumbing.db import Tx
 from misir.webhooks.outbox import emit_all
 

@@ -10,4 +10,4 @@ from pg_roles r where r.rolname = session_user;
 -- Tables of tenants without forced row level security.
 select count(*) as count from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id'
-where c.relnamespace = 'misir'::regnamespace and c.relkind = 'r' and not (c.relrowsecurity and c.relforcerowsecurity);
+where c.relnamespace = 'misir'::regnamespace and c.relkind in ('r', 'p') and not (c.relrowsecurity and c.relforcerowsecurity);

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -38,21 +39,25 @@ def phrases_in(text: str, phrases: Sequence[str]) -> tuple[int, ...]:
     (0, 1)
     """
     haystack = _folded(text)
-    return tuple(index for index, phrase in enumerate(phrases) if _occurs(_folded(phrase), haystack))
+    return tuple(index for index, phrase in enumerate(phrases) if _occurs(_folded_phrase(phrase), haystack))
 
 
-def matched_markers(
-    text: str, phrases: Sequence[str], similarities: npt.ArrayLike, novelty: float
-) -> tuple[int, ...]:
-    """Markers whose phrase occurs in the text or whose vector has cosine ≥ λ with it (engine.md §4).
+def matched_markers(text: str, phrases: Sequence[str], is_near: npt.ArrayLike) -> tuple[int, ...]:
+    """Markers whose phrase occurs in the text or whose vector is near it: has cosine ≥ λ (engine.md §4).
 
-    phrases and similarities (k,) go together; indices, ascending.
+    phrases and is_near (k,) go together; indices, ascending.
 
-    >>> matched_markers("On soil.", ["soil", "seeds", "stars"], [0.2, 0.7, 0.1], novelty=0.5)
+    >>> matched_markers("On soil.", ["soil", "seeds", "stars"], [False, True, False])
     (0, 1)
     """
-    near = np.flatnonzero(np.asarray(similarities, dtype=np.float64) >= novelty)
+    near = np.flatnonzero(np.asarray(is_near, dtype=bool))
     return tuple(sorted({*phrases_in(text, phrases), *near.tolist()}))
+
+
+@lru_cache(maxsize=10_000)
+def _folded_phrase(phrase: str) -> str:
+    """The same phrases are looked for in every text."""
+    return _folded(phrase)
 
 
 def _folded(text: str) -> str:

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Literal
 
 import orjson
 import psycopg
@@ -23,11 +23,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from misir.errors import MisirError, unavailable
 from misir.plumbing.migrate import Model, shipped_migrations
+from misir.plumbing.replica import Connection, Replica
 from misir.plumbing.sqlfile import load_statements
 
 log = logging.getLogger(__name__)
 
-Connection = psycopg.AsyncConnection[DictRow]
+Plans = Literal["auto", "force_custom_plan", "force_generic_plan"]
 
 CONNECT_TIMEOUT_S = 3
 POOL_WAIT_S = 2.0
@@ -73,12 +74,6 @@ class Tx:
             yield rows
         await self._conn.execute("close streamed")
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """What the block writes is taken back when it raises; the transaction around it goes on."""
-        async with self._conn.transaction():
-            yield
-
 
 class Database:
     """The pool, and why there is none yet. `locate` gives the URL to connect to (and may start a server)."""
@@ -92,6 +87,7 @@ class Database:
         use_numbers: Callable[[dict[str, Any]], None] = lambda _: None,
         pool_size: int = 8,
         is_preparing: bool = True,
+        replica_url: str | None = None,
     ) -> None:
         self._locate = locate
         self._locate_service = locate_service
@@ -101,6 +97,8 @@ class Database:
         # A transaction pooler hands out another connection each time, where nothing was prepared.
         self._prepare_threshold = 5 if is_preparing else None
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self._replica_url = replica_url
+        self._replica: Replica | None = None
         self._opening: asyncio.Task[None] | None = None
         self.problem: MisirError | None = unavailable(
             "The database is still starting: try again in a moment."
@@ -131,22 +129,29 @@ class Database:
     async def _open(self) -> None:
         url = await self._locate()
         await self._check(url)
-        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        pool = self._make_pool(url, min_size=1)
+        await pool.open(wait=True, timeout=10)
+        if self._replica_url is not None:
+            self._replica = Replica(self._make_pool(self._replica_url, min_size=0))
+            await self._replica.open()
+        self._pool, self.problem = pool, None
+
+    def _make_pool(self, url: str, *, min_size: int) -> AsyncConnectionPool[Connection]:
+        return AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[DictRow],
             kwargs={
                 "row_factory": dict_row,
+                "autocommit": True,  # psycopg's own BEGIN waits for its answer: ours travels with the rest
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "prepare_threshold": self._prepare_threshold,
             },
             configure=_prepare,
-            min_size=1,
+            min_size=min_size,
             max_size=self._pool_size,
             timeout=POOL_WAIT_S,
             open=False,
         )
-        await pool.open(wait=True, timeout=10)
-        self._pool, self.problem = pool, None
 
     async def _check(self, url: str) -> None:
         """Raise what keeps this database from being used: unreachable, not migrated, another model."""
@@ -175,6 +180,8 @@ class Database:
                 await self._opening
         if self._pool is not None:
             await self._pool.close()
+        if self._replica is not None:
+            await self._replica.close()
 
     @asynccontextmanager
     async def as_nobody(self) -> AsyncIterator[Tx]:
@@ -184,27 +191,44 @@ class Database:
 
     @asynccontextmanager
     async def as_user(
-        self, user_id: uuid.UUID, *, patience_s: float | None = ANSWER_WITHIN_S
+        self,
+        user_id: uuid.UUID,
+        *,
+        patience_s: float | None = ANSWER_WITHIN_S,
+        plans: Plans = "auto",
+        reads_only: bool = False,
     ) -> AsyncIterator[Tx]:
         """One transaction as `user_id` under row level security; commits when the block ends well.
 
         `patience_s` is how long it may take; None, for a command that shows its progress: as long as it
-        needs. Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
+        needs. `plans`: whether prepared statements are planned for their values, or once for all.
+        `reads_only`: writes nothing and may see what was true a moment ago, so a replica may answer.
+        Raises MisirError 503 when there is no database, or no connection within POOL_WAIT_S.
         """
-        async with self._transaction(user_id, patience_s) as tx:
+        async with self._transaction(user_id, patience_s, plans, reads_only=reads_only) as tx:
             yield tx
 
     @asynccontextmanager
     async def _transaction(
-        self, user_id: uuid.UUID | None, patience_s: float | None = ANSWER_WITHIN_S
+        self,
+        user_id: uuid.UUID | None,
+        patience_s: float | None = ANSWER_WITHIN_S,
+        plans: Plans = "auto",
+        *,
+        reads_only: bool = False,
     ) -> AsyncIterator[Tx]:
-        if self._pool is None:
-            raise self.problem or unavailable("The database is closed.")
         claims = "" if user_id is None else f'{{"sub": "{user_id}", "role": "authenticated"}}'
         try:
-            async with asyncio.timeout(patience_s), self._pool.connection() as conn, conn.pipeline():
-                await conn.execute(SQL.become_user, {"claims": claims})
+            async with (
+                asyncio.timeout(patience_s),
+                self._lend(reads_only=reads_only) as conn,
+                conn.pipeline(),
+            ):
+                await conn.execute("begin", prepare=False)
+                await conn.execute(SQL.become_user, {"claims": claims, "plans": plans})
                 yield Tx(conn, user_id)
+                # In the pipeline, so that it travels with what was sent last and costs no wait of its own.
+                await conn.execute("commit", prepare=False)
         except TimeoutError:
             raise unavailable(
                 f"The database did not answer within {ANSWER_WITHIN_S:.0f} seconds: try again in a moment."
@@ -213,6 +237,19 @@ class Database:
             raise unavailable(
                 "All database connections are busy: try again in a moment.", retry_after_s=2
             ) from None
+
+    @asynccontextmanager
+    async def _lend(self, *, reads_only: bool) -> AsyncIterator[Connection]:
+        """A connection: of the replica, where that will do and it has one; else of the primary."""
+        if self._pool is None:
+            raise self.problem or unavailable("The database is closed.")
+        async with AsyncExitStack() as stack:
+            conn = None
+            if reads_only and self._replica is not None:
+                conn = await self._replica.lend(stack)
+            if conn is None:
+                conn = await stack.enter_async_context(self._pool.connection())
+            yield conn
 
     @asynccontextmanager
     async def as_service(
@@ -268,7 +305,7 @@ async def _prepare(conn: Connection) -> None:
 
 async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], str | None]:
     """The migrations this database lacks, and the fingerprint of the model its vectors are from."""
-    await conn.execute(SQL.become_user, {"claims": ""})
+    await conn.execute(SQL.become_user, {"claims": "", "plans": "auto"})
     applied = {row[0] for row in await (await conn.execute(SQL.list_applied_migrations)).fetchall()}
     row = await (await conn.execute(SQL.read_model)).fetchone()
     return [name for name in shipped_migrations() if name not in applied], row[0] if row else None

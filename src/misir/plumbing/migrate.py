@@ -26,6 +26,9 @@ MIGRATION_TABLE = "_yoyo_migration"
 LOCK_KEY = 0x6D69736972  # "misir"
 LOCK_WAIT = "120s"
 
+MAX_INDEXED = 4_000
+"""Numbers that a vector in an index may have; longer ones are searched exactly."""
+
 VECTOR_COLUMNS = (
     ("space", "intention_embedding", "halfvec"),
     ("marker", "embedding", "halfvec"),
@@ -72,6 +75,7 @@ def migrate(
             _grant_logins(conn, app_login, service_login)
             if model is not None:
                 install_model(conn, model)
+                _index_vectors(conn)
     except psycopg.errors.LockNotAvailable:
         raise MisirError(
             503, "migration-locked", "Another migration is running: try again when it is done."
@@ -157,6 +161,19 @@ def install_model(conn: psycopg.Connection[Any], model: Model) -> None:
                     sql.Identifier(table), sql.Identifier(column), sql.SQL(f"{kind}({model.dimension})")
                 )
             )
+
+
+def _index_vectors(conn: psycopg.Connection[Any]) -> None:
+    """The index that search uses for large libraries: it needs the vectors' length, so it comes last."""
+    row = conn.execute(
+        "select atttypmod from pg_attribute "
+        "where attrelid = 'misir.embedding'::regclass and attname = 'vector'"
+    ).fetchone()
+    if row is not None and 0 < row[0] <= MAX_INDEXED:
+        conn.execute(
+            "create index if not exists embedding_nearest on misir.embedding "
+            "using hnsw (vector halfvec_cosine_ops)"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,9 @@
 -- What a process asks before it trusts a database.
 
 -- name: become_user
--- One statement at the start of every user's transaction; both settings end with it.
-select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %(claims)s, true);
+-- One statement at the start of every user's transaction; the settings end with it.
+select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %(claims)s, true),
+       set_config('plan_cache_mode', %(plans)s, true);
 
 -- name: become_service
 select set_config('role', 'misir_service', true);

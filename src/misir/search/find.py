@@ -11,21 +11,17 @@ from typing import Any, Final
 from pgvector import HalfVector
 from psycopg.types.json import Jsonb
 
-from misir.embed.calibration import calibration_for
-from misir.embed.models import NOMIC
 from misir.errors import MisirError, not_found
 from misir.orient.assign import Calibration
 from misir.orient.vectors import Vector
 from misir.paging import decode_cursor, encode_cursor
 from misir.plumbing.db import Tx
 from misir.plumbing.metrics import observe_search
-from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.search.fuse import mixed_scores, order_by_score
+from misir.search.meaning import SQL, ask_meaning, measure_library, read_meaning
 from misir.search.schemas import Leg, Mode, SearchAnswer, SearchHit, SearchRequest
 from misir.spaces.views import SQL as SPACES
-
-SQL = load_statements("misir.search", "search.sql")
 
 EXACT_NAME: Final = 10.0
 """What an exact name is worth beside text ranks and mixed scores, more than any; a whole title twice that."""
@@ -54,10 +50,11 @@ async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> 
     """
     started = time.perf_counter()
     vector, mode, notice = await _embed_question(res, request)
-    async with res.database.as_user(user_id) as tx:
+    # Vectors and words differ too much from each other to be planned for once and for all.
+    async with res.database.as_user(user_id, plans="force_custom_plan", reads_only=True) as tx:
         await _require_spaces(tx, request.spaces)
-        ranked = await _rank(tx, res, request, vector, mode)
-        page, next_cursor = _page(ranked, request)
+        ranked, newest_id = await _rank(tx, res, request, vector, mode)
+        page, next_cursor = _page(ranked, request, newest_id)
         hits = await _load(tx, res, request, vector, page) if page else {}
     observe_search(mode, time.perf_counter() - started)
     results = [_hit(hits[one], ranked.scores[one], ranked.matched_by(one)) for one in page if one in hits]
@@ -83,43 +80,31 @@ async def _embed_question(res: Resources, request: SearchRequest) -> tuple[Vecto
     return made.vector, request.mode, None
 
 
-def mapped_threshold(threshold: float | None, calibration: Calibration) -> float:
-    """A threshold on the production model's scale, as a cosine of this model; without one, this model's own.
-
-    Both scales are lined up at μ (unrelated) and τ (a topic's own): t' = μ' + (t − μ)·(τ' − μ')/(τ − μ).
-    """
-    if threshold is None:
-        return calibration.search_threshold
-    production = calibration_for(NOMIC)
-    share = (threshold - production.mu) / (production.tau - production.mu)
-    return calibration.mu + share * (calibration.tau - calibration.mu)
-
-
 async def _require_spaces(tx: Tx, space_ids: list[int] | None) -> None:
     for cursor in [await tx.ask(SPACES.space_exists, space_id=space_id) for space_id in space_ids or []]:
         if await cursor.fetchone() is None:
             raise not_found("The space")
 
 
-async def _rank(tx: Tx, res: Resources, request: SearchRequest, vector: Vector | None, mode: Mode) -> _Ranked:
-    """Ask the legs the mode needs, both in one round trip, and put their answers in one order."""
+async def _rank(
+    tx: Tx, res: Resources, request: SearchRequest, vector: Vector | None, mode: Mode
+) -> tuple[_Ranked, int]:
+    """Ask the legs the mode needs, both in one round trip, and put their answers in one order.
+
+    What was captured after the first page is left out of the later ones; the second result says what that is.
+    """
+    library = await measure_library(tx)
     semantic = keyword = None
     if vector is not None and mode != "keyword":
-        threshold = mapped_threshold(request.threshold, res.embedder.calibration)
-        semantic = await tx.ask(
-            SQL.semantic_hits,
-            _filters(request),
-            vector=HalfVector(vector),
-            model=res.embedder.fingerprint,
-            max_distance=1 - threshold,
-            k=res.config.search_candidates,
-        )
+        semantic = await ask_meaning(tx, res, vector, request.threshold, _filters(request), library)
     if mode != "semantic":
         filters = Jsonb(_keyword_filters(request))
         keyword = await tx.ask(SQL.keyword_hits, q=request.q, k=res.config.search_candidates, filters=filters)
-    near = await semantic.fetchall() if semantic is not None else []
+    near = await read_meaning(tx, semantic) if semantic is not None else []
     worded = await keyword.fetchall() if keyword is not None else []
-    return _order(mode, near, worded, res.embedder.calibration, res.config.meaning_share)
+    newest_id = _position(request)[2] if request.cursor else library.newest_id
+    near, worded = ([row for row in rows if row["artifact_id"] <= newest_id] for rows in (near, worded))
+    return _order(mode, near, worded, res.embedder.calibration, res.config.meaning_share), newest_id
 
 
 def _order(
@@ -160,15 +145,21 @@ def _keyword_filters(request: SearchRequest) -> dict[str, Any]:
     return {name: value for name, value in filters.items() if value is not None}
 
 
-def _page(ranked: _Ranked, request: SearchRequest) -> tuple[list[int], str | None]:
+def _page(ranked: _Ranked, request: SearchRequest, newest_id: int) -> tuple[list[int], str | None]:
     """Ids of the page, and where the next starts: after a score and an id, so new hits do not shift it."""
     ids = ranked.ids
     if request.cursor:
-        score, last_id = decode_cursor(request.cursor, (float, int))
+        score, last_id, _ = _position(request)
         ids = [one for one in ids if (-ranked.scores[one], -one) > (-score, -last_id)]
     page = ids[: request.limit]
-    has_more = len(ids) > request.limit
-    return page, encode_cursor(float(ranked.scores[page[-1]]), page[-1]) if has_more else None
+    if len(ids) <= request.limit:
+        return page, None
+    return page, encode_cursor(float(ranked.scores[page[-1]]), page[-1], newest_id)
+
+
+def _position(request: SearchRequest) -> tuple[float, int, int]:
+    score, last_id, newest_id = decode_cursor(request.cursor or "", (float, int, int))
+    return score, last_id, newest_id
 
 
 async def _load(

@@ -1,7 +1,61 @@
 -- Search by meaning and by word. Both legs see live artifacts of one user only.
 
+-- name: measure_library
+-- How many vectors the user has and how many there are, about, without counting; and the newest artifact id given away.
+select (select coalesce(sum(embedding_count), 0)::bigint from misir.space where user_id = %(user_id)s) as n_mine,
+       (select coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'misir.embedding'::regclass) as n_all,
+       (select last_value from misir.artifact_id_seq) as newest_id;
+
+-- name: use_vector_index
+-- For this transaction: go on reading the index until there are enough rows of the user, and prefer it to sorting.
+select set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true),
+       set_config('enable_sort', 'off', true);
+
+-- name: prefer_no_index
+select set_config('enable_sort', 'on', true);
+
+-- name: nearest_hits
+-- Exact, and without looking at pages that are far: the nearest vectors first, then which of them are current.
+with near as materialized (
+  select e.artifact_id, e.content_hash, e.vector <=> %(vector)s as distance
+  from misir.embedding e
+  where e.user_id = %(user_id)s and e.model = %(model)s and (e.vector <=> %(vector)s) <= %(max_distance)s
+  order by (e.vector <=> %(vector)s) + 0, e.artifact_id desc
+  limit %(n_near)s
+)
+select a.id as artifact_id, 1 - near.distance as similarity, (select count(*) from near) as n_near
+from near
+join misir.artifact a on a.id = near.artifact_id and a.user_id = %(user_id)s and a.content_hash = near.content_hash
+where a.deleted_at is null
+order by near.distance, a.id desc
+limit %(k)s;
+
+-- name: indexed_hits
+-- By the vector index, for a library too large to scan: the nearest, about, and how far they reach.
+with near as materialized (
+  select e.artifact_id, e.content_hash, e.vector <=> %(vector)s as distance
+  from misir.embedding e
+  where e.user_id = %(user_id)s and e.model = %(model)s
+  order by e.vector <=> %(vector)s
+  limit %(n_near)s
+)
+select a.id as artifact_id, 1 - near.distance as similarity, (select max(distance) from near) as reach
+from near
+join misir.artifact a on a.id = near.artifact_id and a.user_id = %(user_id)s and a.content_hash = near.content_hash
+where a.deleted_at is null
+  and (%(space_ids)s::bigint[] is null or a.space_id = any(%(space_ids)s::bigint[]))
+  and (%(subspace_id)s::bigint is null or a.subspace_id = %(subspace_id)s::bigint)
+  and (%(source)s::text is null or a.content_source::text = %(source)s::text)
+  and (%(domain)s::text is null or a.domain = %(domain)s::text)
+  and (%(engagement_level)s::text is null or a.engagement_level::text = %(engagement_level)s::text)
+  and (%(from_at)s::timestamptz is null or a.captured_at >= %(from_at)s::timestamptz)
+  and (%(to_at)s::timestamptz is null or a.captured_at < %(to_at)s::timestamptz)
+order by near.distance + 0, a.id desc
+limit %(k)s;
+
 -- name: semantic_hits
--- Exact scan of the user's own vectors ("+ 0" keeps the planner from a global index): recall 1.
+-- Exact, of every current vector of the user that the filters let through ("+ 0" keeps the planner from the index).
 select a.id as artifact_id, 1 - (e.vector <=> %(vector)s) as similarity
 from misir.embedding e
 join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id and a.content_hash = e.content_hash

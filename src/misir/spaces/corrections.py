@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from psycopg.types.json import Jsonb
 
-from misir.errors import conflict, not_found
+from misir.errors import MisirError, conflict, not_found
 from misir.orient.assign import AssignedBy, grade_placements
 from misir.plumbing.db import Tx
 from misir.plumbing.sqlfile import load_statements
@@ -62,11 +62,18 @@ async def lock_spaces(tx: Tx, space_ids: Iterable[int | None]) -> None:
 
 async def require_open_topic(tx: Tx, space_id: int, topic_id: int) -> None:
     """May artifacts be put there? 404 for absent, deleted, foreign and another space's; 409 for retired."""
-    row = await (await tx.ask(TOPICS.find_topic, topic_id=topic_id)).fetchone()
-    if row is None or row["space_id"] != space_id:
-        raise not_found("The subspace")
-    if row["state"] == "retired":
-        raise conflict("The subspace is retired and takes no artifacts: name another, or none.")
+    refusal = closed_topic(await (await tx.ask(TOPICS.find_topic, topic_id=topic_id)).fetchone(), space_id)
+    if refusal is not None:
+        raise refusal
+
+
+def closed_topic(topic: dict[str, Any] | None, space_id: int) -> MisirError | None:
+    """Why artifacts may not be put into that topic of the space, if they may not."""
+    if topic is None or topic["space_id"] != space_id:
+        return not_found("The subspace")
+    if topic["state"] == "retired":
+        return conflict("The subspace is retired and takes no artifacts: name another, or none.")
+    return None
 
 
 async def log_correction(

@@ -21,17 +21,8 @@ class Topic:
 
 
 def read_topic(row: Mapping[str, Any], dimension: int) -> Topic:
-    """From a row of load_topics; one without a centroid has learned nothing yet."""
-    state = (
-        untaught(dimension)
-        if row["centroid"] is None
-        else TopicState(
-            row["centroid"].to_numpy(),
-            row["weight_sum"],
-            row["signal_count"],
-            row["coherence"],
-            row["placed_count"],
-        )
-    )
+    """From a row of load_topics; one without a centroid was taught nothing yet, whatever was placed in it."""
+    m = untaught(dimension).m if row["centroid"] is None else row["centroid"].to_numpy()
+    state = TopicState(m, row["weight_sum"], row["signal_count"], row["coherence"], row["placed_count"])
     is_dormant = row["state"] == "dormant"
     return Topic(row["id"], state, row["artifact_count"], row["learning_rate"], is_dormant=is_dormant)
