@@ -6,7 +6,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
 from typing import Any, Final
 
 from misir.analytics.readings import activity_band
@@ -22,6 +21,17 @@ SQL = load_statements("misir.analytics", "topology.sql")
 
 WINDOW_DAYS: Final = 90
 N_FRAMES: Final = 12
+
+COLUMNS: Final = {
+    "subspace_ids": "subspace_id",
+    "names": "name",
+    "counts": "artifact_count",
+    "confidences": "confidence",
+    "xs": "x",
+    "ys": "y",
+    "changed_on": "changed_on",
+}
+"""The arrays of list_frames, and what they are of."""
 
 Row = dict[str, Any]
 Recent = Mapping[int, Mapping[int, int]]
@@ -48,7 +58,8 @@ async def get_topology(
         )
         moments = [min(end_of(day), at) for day in days]
         moments += [] if as_of else [at]
-        recent = await tx.ask(SQL.count_recent, space_id=space_id, moments=moments)
+        since = moments[0] - timedelta(days=DAYS_PER_WEEK)
+        recent = await tx.ask(SQL.count_recent, space_id=space_id, moments=moments, since=since)
         past = await tx.ask(SQL.list_frames, space_id=space_id, days=days, limit=2 * CAP)
         places = await tx.ask(SQL.list_places, space_id=space_id) if with_artifacts else None
         counts: dict[int, dict[int, int]] = defaultdict(dict)
@@ -56,11 +67,9 @@ async def get_topology(
             counts[row["place"]][row["subspace_id"]] = row["count"]
         frames = _past_frames(await past.fetchall(), days, moments, counts, res.config)
         if not as_of:
-            nodes = [_node(row, counts[len(moments)], res.config) for row in today]
+            nodes = _nodes_of_today(today, counts[len(moments)], res.config)
             frames.append(Frame(timestamp=at, nodes=nodes))
-        artifacts = (
-            None if places is None else [Place.model_construct(**row) for row in await places.fetchall()]
-        )
+        artifacts = None if places is None else [Place(**row) for row in await places.fetchall()]
     return Topology(
         nodes=frames[-1].nodes,
         history=frames,
@@ -104,38 +113,51 @@ def _past_frames(
     config: EngineConfig,
 ) -> list[Frame]:
     """One of each day, of one without topics too."""
-    by_day = {day: list(group) for day, group in groupby(rows, lambda row: row["frame"])}
+    by_day = {row["frame"]: row for row in rows}
     return [
         Frame(
             timestamp=moments[number],
-            nodes=[
-                _node(_as_it_stood(row, moments[number]), recent.get(number + 1, {}), config)
-                for row in by_day.get(day, [])
-            ],
+            nodes=_past_nodes(by_day[day], moments[number], recent.get(number + 1, {}), config)
+            if day in by_day
+            else [],
         )
         for number, day in enumerate(days)
     ]
 
 
-def _as_it_stood(row: Row, moment: datetime) -> Row:
+def _past_nodes(frame: Row, moment: datetime, recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
     """A topic's snapshot knows the day on which it changed last: that is when it was active."""
-    changed_at = min(datetime.combine(row["changed_on"], time(), UTC), moment)
-    return row | {"updated_at": changed_at, "last_active_at": changed_at}
+    changed = {day: min(datetime.combine(day, time(), UTC), moment) for day in set(frame["changed_on"])}
+    columns = (frame[name] for name in COLUMNS)
+    rows = (dict(zip(COLUMNS.values(), topic, strict=True)) for topic in zip(*columns, strict=True))
+    return [
+        _node(row, changed[row["changed_on"]], changed[row["changed_on"]], recent, config) for row in rows
+    ]
 
 
-def _node(row: Row, recent: Mapping[int, int], config: EngineConfig) -> Node:
+def _nodes_of_today(rows: Sequence[Row], recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
+    return [_node(row, row["updated_at"], row["last_active_at"], recent, config) for row in rows]
+
+
+def _node(
+    row: Row,
+    updated_at: datetime,
+    last_active_at: datetime | None,
+    recent: Mapping[int, int],
+    config: EngineConfig,
+) -> Node:
     n_recent = recent.get(row["subspace_id"], 0)
     is_placed = row["x"] is not None
-    return Node.model_construct(  # thousands, and each of its values is typed already
+    return Node(
         subspace_id=row["subspace_id"],
         name=row["name"],
         artifact_count=row["artifact_count"],
         confidence=row["confidence"],
-        updated_at=row["updated_at"],
-        last_active_at=row["last_active_at"],
         x=row["x"] if is_placed else 0.0,
         y=row["y"] if is_placed else 0.0,
         is_placed=is_placed,
+        updated_at=updated_at,
+        last_active_at=last_active_at,
         recent_artifact_count=n_recent,
         activity_band=activity_band(n_recent, DAYS_PER_WEEK, config),
     )
