@@ -107,7 +107,7 @@ async def _move(
         async with move.opened(settings, embedder, standing.model) as res:
             work = await move.move(owner, res, standing.model, _bar)
     new = StoredModel(embedder.fingerprint, embedder.dimension)
-    async with move.opened(settings, build_embedder(settings), new) as res:
+    async with move.opened(settings, build_embedder(settings), new, with_model=False) as res:
         await move.finish(res, url, embedder.spec, _bar)
     return {"state": "moved"} | ({} if work is None else asdict(work))
 

@@ -116,7 +116,9 @@ async def read_standing(owner: Connection) -> Standing:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, embedder: Embedder, model: StoredModel) -> AsyncIterator[Resources]:
+async def opened(
+    settings: Settings, embedder: Embedder, model: StoredModel, *, with_model: bool = True
+) -> AsyncIterator[Resources]:
     """The library as it is, of `model`, with the embedder of the model to come."""
     res = build_resources(settings, embedder=embedder)
 
@@ -130,7 +132,7 @@ async def opened(settings: Settings, embedder: Embedder, model: StoredModel) -> 
     res.database = Database(
         res.locate_database, model, locate_service=res.locate_service, use_numbers=use_numbers, pool_size=1
     )
-    await res.start()
+    await res.start(with_model=with_model)
     try:
         if res.database.problem is not None:
             raise res.database.problem
