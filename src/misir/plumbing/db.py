@@ -365,12 +365,15 @@ def _not_migrated(detail: str) -> MisirError:
 def _other_model(stored: str | None, configured: str) -> MisirError:
     if stored is None:
         return _not_migrated("The database was migrated without an embedding model: run `misir migrate`.")
+    name = model_name(stored)
+    # A model in a directory of its own, or behind a server, is not named by what it was set to.
+    before = f"={name}" if "/" in name and not stored.startswith("http/") else " to what it was"
     return MisirError(
         503,
         "model-mismatch",
         f"This library was embedded with {stored}, but EMBEDDING_MODEL now means {configured}; their vectors "
-        f"must not mix. Set EMBEDDING_MODEL={model_name(stored)} to go on as before, or move the library "
-        "to the new model with `misir reembed`.",
+        f"must not mix. Set EMBEDDING_MODEL{before} to go on as before, or move the library to the new "
+        "model with `misir reembed`.",
         headers={"Retry-After": "60"},
     )
 

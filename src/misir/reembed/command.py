@@ -138,18 +138,18 @@ def _sentence(answer: Answer, model: str) -> str:
         )
     if answer["seconds"] is None:
         return "Nothing has to be embedded; nothing was written."
-    return (
-        f"{answer['seconds_per_text'] * 1000:.0f} ms a text here, so about {_duration(answer['seconds'])}; "
-        "nothing was written."
-    )
+    ms = answer["seconds_per_text"] * 1000
+    return f"{ms:.0f} ms a text here, about {_duration(answer['seconds'])} in all. Nothing was written."
 
 
 def _duration(seconds: float) -> str:
     """In the unit one would say it in.
 
-    >>> _duration(12.4), _duration(150.0), _duration(9000.0)
-    ('12 seconds', '2.5 minutes', '2.5 hours')
+    >>> _duration(0.2), _duration(12.4), _duration(150.0), _duration(9000.0)
+    ('a second', '12 seconds', '2.5 minutes', '2.5 hours')
     """
+    if seconds < 1.5:
+        return "a second"
     if seconds < 100:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.1f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
