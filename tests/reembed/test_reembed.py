@@ -195,9 +195,9 @@ def test_vectors_and_fits_are_of_the_new_model(library: Any, moved: Seen) -> Non
     ) == [(NEW,)]
     # The vectors' index went with the old vectors, and was made anew; the size that searches go by is what it is.
     assert library.rows("select count(*) from pg_class where relname = 'embedding_nearest'") == [(1,)]
-    assert library.rows("select sum(embedding_count)::int = (select count(*) from misir.embedding) from misir.space") == [
-        (True,)
-    ]
+    assert library.rows(
+        "select sum(embedding_count)::int = (select count(*) from misir.embedding) from misir.space"
+    ) == [(True,)]
     assert library.rows("select intention_model, next_intention from misir.space") == [(NEW, None)]
     assert library.rows("select count(*) from misir.embedding where next_fraction is not null") == [(0,)]
     ((similarity,),) = library.rows("select similarity from misir.artifact where title = 'bread oven 1'")

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from misir.embed.embedder import Embedder, build_embedder
 from misir.errors import MisirError, conflict
-from misir.plumbing.db import Connection
+from misir.plumbing.replica import Connection
 from misir.reembed import move
 from misir.reembed.move import Forecast, Standing, StoredModel
 from misir.reembed.texts import OnStep, Work

@@ -15,8 +15,9 @@ import psycopg
 from misir.embed.embedder import Embedder
 from misir.embed.models import ModelSpec
 from misir.errors import MisirError, conflict
-from misir.plumbing.db import Connection, Database, connect
+from misir.plumbing.db import Database, connect
 from misir.plumbing.migrate import migrate
+from misir.plumbing.replica import Connection
 from misir.reembed.replay import Folded, Space, fold_space, list_spaces, list_stale
 from misir.reembed.swap import NotYetError, as_service, swap
 from misir.reembed.texts import (

@@ -17,7 +17,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from misir.errors import unavailable
-from misir.plumbing.db import Connection, Tx
+from misir.plumbing.db import Tx
+from misir.plumbing.replica import Connection
 from misir.reembed.replay import Folded, Topic, columns_of, fold_space, list_spaces, list_stale
 from misir.reembed.texts import SQL, embed_pending, has_more_pending
 from misir.resources import Resources
