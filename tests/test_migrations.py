@@ -15,7 +15,7 @@ import pytest
 from misir.embed.models import MINILM, NOMIC
 from misir.errors import MisirError
 from misir.plumbing import migrate as migrations
-from misir.plumbing.migrate import VECTOR_COLUMNS, migrate, shipped_migrations
+from misir.plumbing.migrate import LOOSE_COLUMNS, VECTOR_COLUMNS, migrate, shipped_migrations
 
 ME, OTHER = uuid.uuid4(), uuid.uuid4()
 
@@ -58,6 +58,7 @@ def test_the_model_gives_the_vectors_their_dimension_once(empty: str) -> None:
     assert expected.items() <= columns(empty).items()
     migrate(empty, model=MINILM)
     assert expected.items() <= columns(empty).items()
+    assert {columns(empty)[key] for key in LOOSE_COLUMNS} == {"vector", "halfvec"}
 
 
 def test_every_vector_column_is_listed(empty: str) -> None:
@@ -67,7 +68,7 @@ def test_every_vector_column_is_listed(empty: str) -> None:
         for key, kind in columns(empty).items()
         if kind.startswith(("vector", "halfvec")) and "_part_" not in key[0] and "_nearest" not in key[0]
     }
-    assert found == {(table, column) for table, column, _ in VECTOR_COLUMNS}
+    assert found == {(table, column) for table, column, _ in VECTOR_COLUMNS} | set(LOOSE_COLUMNS)
 
 
 BEFORE_PARTS = "20261126000007_scale"

@@ -16,8 +16,8 @@ from misir.plumbing.sqlfile import Statements
 
 SOURCE = Path(str(files("misir")))
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
-WORKERS = {"restore.sql", "reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql"}
-"""Asked by the worker, as the service role."""
+WORKERS = {"restore.sql", "reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql", "reembed.sql"}
+"""Asked by the worker or a command of the operator, as the service role."""
 
 STATEMENTS = [
     pytest.param(body, path.name in WORKERS, id=f"{path.parent.name}/{name}")
@@ -45,9 +45,10 @@ def test_the_statement_is_planned_as_who_asks_it(server_url: Any, body: bytes, i
             conn.execute(b"explain execute planned" + (b"(" + nulls + b")" if names else b""))
 
 
-# Administrators and `misir check` ask about everybody, or about the catalogue; a worker takes anybody's job.
+# Administrators, `misir check` and `misir reembed` ask about everybody, or about the catalogue; a worker takes
+# anybody's job.
 OF_EVERYBODY = (
-    *("admin/", "check/", "jobs/lease_job", "jobs/measure_queue"),
+    *("admin/", "check/", "reembed/", "jobs/lease_job", "jobs/measure_queue"),
     *("jobs/forget_", "jobs/purge_", "jobs/leave_retention"),
 )
 OF_ONE_USER = [param for param in STATEMENTS if not str(param.id).startswith(OF_EVERYBODY)]
@@ -61,6 +62,7 @@ def test_the_statement_names_its_user(body: bytes, is_workers: bool) -> None:
         - {
             b"keyword_hits",
             b"find_api_key",
+            b"expect_model",
             b"engagement_level",
             b"marker_source",
             b"assigned_by",

@@ -25,6 +25,7 @@ from misir.jobs import command as worker
 from misir.plumbing.migrate import migrate as migrate_database
 from misir.plumbing.migrate import shipped_migrations
 from misir.quality.report import bench_app
+from misir.reembed import command as reembed
 from misir.resources import Resources
 from misir.search.find import search as search_library
 from misir.search.schemas import Mode, SearchAnswer, SearchRequest
@@ -76,6 +77,7 @@ app.command("import", epilog=epilog(*imports.EXAMPLES))(imports.import_command)
 app.command("export", epilog=epilog(*exports.EXAMPLES))(exports.export_command)
 app.command("calibrate", epilog=epilog(*calibrate.EXAMPLES))(calibrate.calibrate_command)
 app.command("replay", epilog=epilog(*replay.EXAMPLES))(replay.replay_command)
+app.command("reembed", epilog=epilog(*reembed.EXAMPLES))(reembed.reembed_command)
 app.command("worker", epilog=epilog(*worker.EXAMPLES))(worker.worker_command)
 app.command(
     "check",

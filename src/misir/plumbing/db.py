@@ -36,6 +36,9 @@ ANSWER_WITHIN_S = 15.0
 """Longest a transaction may take: a frozen server must not hold a request, or a connection, for ever."""
 
 ALIVE_WITHIN_S = 1.0
+OTHER_MODEL = "MI001"
+"""What misir.expect_model raises."""
+
 STREAM_ROWS = 500
 RETRY_EVERY_S = 1.0
 FIRST_TRY_S = 20.0
@@ -223,6 +226,7 @@ class Database:
         *,
         reads_only: bool = False,
     ) -> AsyncIterator[Tx]:
+        pool = self._pool
         claims = "" if user_id is None else f'{{"sub": "{user_id}", "role": "authenticated"}}'
         try:
             async with (
@@ -232,6 +236,7 @@ class Database:
             ):
                 await conn.execute("begin", prepare=False)
                 await conn.execute(SQL.become_user, {"claims": claims, "plans": plans})
+                await conn.execute(SQL.expect_model, {"fingerprint": self._model.fingerprint})
                 yield Tx(conn, user_id)
                 # In the pipeline, so that it travels with what was sent last and costs no wait of its own.
                 await conn.execute("commit", prepare=False)
@@ -243,6 +248,28 @@ class Database:
             raise unavailable(
                 "All database connections are busy: try again in a moment.", retry_after_s=2
             ) from None
+        except psycopg.DatabaseError as error:
+            if not _is_of_another_model(error):
+                raise
+            # A replica may only lag behind a move that this process has followed already.
+            is_lagging = reads_only and self._replica is not None
+            raise self._give_up(None if is_lagging else pool, error) from None
+
+    def _give_up(self, pool: AsyncConnectionPool[Connection] | None, error: psycopg.Error) -> MisirError:
+        """The library was moved to another model under this process: nothing more until it is ours again."""
+        problem = _other_model(error.diag.message_primary, self._model.fingerprint)
+        if pool is not None and self._pool is pool:
+            self._pool = None
+            self._note(problem)
+            self._opening = asyncio.create_task(self._open_again(pool), name="open database")
+        return problem
+
+    async def _open_again(self, pool: AsyncConnectionPool[Connection]) -> None:
+        await pool.close()
+        if self._replica is not None:
+            await self._replica.close()
+            self._replica = None
+        await self._open_until_ready(asyncio.Event())
 
     @asynccontextmanager
     async def _lend(self, *, reads_only: bool) -> AsyncIterator[Connection]:
@@ -259,7 +286,7 @@ class Database:
 
     @asynccontextmanager
     async def as_service(
-        self, user_id: uuid.UUID | None = None, *, patience_s: float = ANSWER_WITHIN_S
+        self, user_id: uuid.UUID | None = None, *, patience_s: float | None = ANSWER_WITHIN_S
     ) -> AsyncIterator[Tx]:
         """A transaction of the service role: sees every tenant. For administrators and workers only.
 
@@ -271,19 +298,22 @@ class Database:
             raise unavailable(
                 "Administration and jobs need DATABASE_SERVICE_URL: the login of the service role."
             )
-        connect = psycopg.AsyncConnection[DictRow].connect
         try:
             async with asyncio.timeout(patience_s):
-                conn = await connect(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
+                conn = await connect(url)
                 try:
                     async with conn:
-                        await _prepare(conn)
                         await conn.execute(SQL.become_service)
+                        await conn.execute(SQL.expect_model, {"fingerprint": self._model.fingerprint})
                         yield Tx(conn, user_id)
                 finally:  # psycopg's own block leaves it open when it is cancelled during the commit
                     await conn.close()
         except TimeoutError:
             raise unavailable("The database did not answer in time: try again in a moment.") from None
+        except psycopg.DatabaseError as error:
+            if not _is_of_another_model(error):
+                raise
+            raise _other_model(error.diag.message_primary, self._model.fingerprint) from None
 
     def pool_stats(self) -> dict[str, int]:
         """psycopg_pool's own figures; empty while there is no pool."""
@@ -299,6 +329,14 @@ class Database:
         except (psycopg.OperationalError, PoolTimeout, TimeoutError):
             return False
         return True
+
+
+async def connect(url: str) -> Connection:
+    """One connection that knows our types, in no transaction yet. It is the caller's to close."""
+    make = psycopg.AsyncConnection[DictRow].connect
+    conn = await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
+    await _prepare(conn)
+    return conn
 
 
 async def _prepare(conn: Connection) -> None:
@@ -322,6 +360,10 @@ async def _read_numbers(conn: psycopg.AsyncConnection[Any]) -> dict[str, Any]:
     return dict(await (await conn.execute(SQL.read_numbers)).fetchall())
 
 
+def _is_of_another_model(error: psycopg.Error) -> bool:
+    return error.diag.sqlstate == OTHER_MODEL
+
+
 def _not_migrated(detail: str) -> MisirError:
     return MisirError(503, "not-migrated", detail, headers={"Retry-After": "30"})
 
@@ -329,12 +371,15 @@ def _not_migrated(detail: str) -> MisirError:
 def _other_model(stored: str | None, configured: str) -> MisirError:
     if stored is None:
         return _not_migrated("The database was migrated without an embedding model: run `misir migrate`.")
+    name = model_name(stored)
+    # A model in a directory of its own, or behind a server, is not named by what it was set to.
+    before = f"={name}" if "/" in name and not stored.startswith("http/") else " to what it was"
     return MisirError(
         503,
         "model-mismatch",
         f"This library was embedded with {stored}, but EMBEDDING_MODEL now means {configured}; their vectors "
-        f"must not mix. Set EMBEDDING_MODEL={model_name(stored)} to go on with this library, or start a new "
-        "one with another MISIR_DATA_DIR or database.",
+        f"must not mix. Set EMBEDDING_MODEL{before} to go on as before, or move the library to the new "
+        "model with `misir reembed`.",
         headers={"Retry-After": "60"},
     )
 

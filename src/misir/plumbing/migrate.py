@@ -35,10 +35,18 @@ VECTOR_COLUMNS = (
     ("embedding", "vector", "halfvec"),
     ("subspace", "centroid", "vector"),
     ("subspace", "anchor_centroid", "vector"),
-    ("subspace_snapshot", "centroid", "vector"),
-    ("drift_event", "previous_mean", "vector"),
-    ("drift_event", "new_mean", "vector"),
 )
+"""As long as the installed model's vectors."""
+
+LOOSE_COLUMNS = (
+    ("subspace_snapshot", "centroid"),
+    ("drift_event", "previous_mean"),
+    ("drift_event", "new_mean"),
+    ("embedding", "next_vector"),
+    ("marker", "next_embedding"),
+    ("space", "next_intention_embedding"),
+)
+"""Of any length: history keeps the model it was lived under, and what comes is of the model to come."""
 
 
 class Model(Protocol):

@@ -8,6 +8,10 @@ select set_config('role', 'misir_app', true), set_config('request.jwt.claims', %
 -- name: become_service
 select set_config('role', 'misir_service', true);
 
+-- name: expect_model
+-- The second statement of every transaction: raises MI001 when the library has been moved to another model.
+select misir.expect_model(%(fingerprint)s);
+
 -- name: list_applied_migrations
 select migration_id from misir._yoyo_migration;
 

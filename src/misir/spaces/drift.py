@@ -174,7 +174,8 @@ async def _write(tx: Tx, res: Resources, space_id: int, found: Sequence[Found], 
 
 async def _find_return(tx: Tx, res: Resources, found: Found) -> int | None:
     """The earlier drift whose old content the topic has come back to, if it has."""
-    rows = await (await tx.ask(SQL.list_left_contents, topic_id=found.topic_id)).fetchall()
+    asked = {"topic_id": found.topic_id, "model": res.embedder.fingerprint}
+    rows = await (await tx.ask(SQL.list_left_contents, asked)).fetchall()
     if not rows:
         return None
     means = np.stack([row["previous_mean"].to_numpy() for row in rows])

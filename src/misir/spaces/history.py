@@ -55,24 +55,29 @@ def compare_days(rows: Sequence[dict[str, Any]], from_day: date, config: EngineC
     days, week = [row["day"] for row in rows], config.angular_speed_days
     first = max(bisect_left(days, from_day), len(rows) - MAX_SHOWN)
     vectors = [row["centroid"].to_numpy() for row in rows]
-    drifts = 1.0 - cosines(vectors[first], np.stack(vectors)) if first < len(rows) else np.empty(0)
+    drifts = _drifts_from(rows, vectors, first) if first < len(rows) else {}
     shown = []
     for index in range(first, len(rows)):
         row, before = rows[index], bisect_right(days, days[index] - timedelta(days=week)) - 1
-        is_like_first, is_like_before = (
-            at >= 0 and rows[at]["model"] == row["model"] for at in (first, before)
-        )
+        is_like_before = before >= 0 and rows[before]["model"] == row["model"]
         shown.append(
             Snapshot(
                 **row,
                 enough_data=has_enough_data(row["artifact_count"], config),
-                drift_from_first=float(drifts[index]) if is_like_first else None,
+                drift_from_first=drifts.get(index),
                 angular_speed=angular_speed(vectors[before], vectors[index], week)
                 if is_like_before
                 else None,
             )
         )
     return shown
+
+
+def _drifts_from(rows: Sequence[dict[str, Any]], vectors: Sequence[Any], first: int) -> dict[int, float]:
+    """1 − cos to the first day, of every day under its model; those of another may not even be as long."""
+    alike = [index for index, row in enumerate(rows) if row["model"] == rows[first]["model"]]
+    drifts = 1.0 - cosines(vectors[first], np.stack([vectors[index] for index in alike]))
+    return dict(zip(alike, drifts.tolist(), strict=True))
 
 
 def read_drift(row: dict[str, Any]) -> Drift:

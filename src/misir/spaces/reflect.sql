@@ -50,9 +50,9 @@ left join misir.signal g on g.space_id = %(space_id)s and g.user_id = %(user_id)
 returning id, trigger_signal_id, occurred_at;
 
 -- name: list_left_contents
--- What the topic was about before each of its latest drifts.
+-- What the topic was about before each of its latest drifts, in the words of this model.
 select id, previous_mean from misir.drift_event
-where subspace_id = %(topic_id)s and user_id = %(user_id)s
+where subspace_id = %(topic_id)s and user_id = %(user_id)s and model = %(model)s
 order by id desc limit 50;
 
 -- name: move_anchor

@@ -80,6 +80,7 @@ class Snapshot(BaseModel):
     """A topic at the end of a day on which it changed."""
 
     day: date
+    model: str = Field(description="The embedding model of that day; between two models nothing is compared.")
     artifact_count: int
     signal_count: int
     confidence: float = Field(ge=0, le=1)

@@ -37,7 +37,7 @@ with said as (
     and not exists (select 1 from misir.correction u where u.undoes = c.id and u.user_id = c.user_id)
   order by t.id, lower(w.label), c.seq desc
 )
-select said.topic_id, m.embedding
+select said.topic_id, m.id as marker_id, m.embedding
 from said
 join misir.marker m on m.user_id = %(user_id)s and m.space_id = said.space_id and lower(m.label) = said.label
 where said.is_wanted

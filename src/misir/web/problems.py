@@ -134,8 +134,8 @@ PROBLEMS: Final = {
         503,
         "This library was made with another model",
         "Vectors of two models cannot be compared, so Misir does not mix them.",
-        "Set `EMBEDDING_MODEL` back to the model that `detail` names, or start a new library with another "
-        "`MISIR_DATA_DIR` or database.",
+        "Set `EMBEDDING_MODEL` to the model that `detail` names and restart, or move the library to another "
+        "model with `misir reembed --model NAME`.",
     ),
     "not-migrated": ProblemPage(
         503,

@@ -42,6 +42,7 @@ EVENTS: Final = {
     "retired": "was retired",
     "reopened": "was opened again",
     "consolidated": "was tidied up",
+    "reembedded": "was read again by another model",
 }
 
 
