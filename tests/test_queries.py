@@ -16,7 +16,15 @@ from misir.plumbing.sqlfile import Statements
 
 SOURCE = Path(str(files("misir")))
 FILES = sorted(path for path in SOURCE.rglob("*.sql") if "migrations" not in path.parts)
-WORKERS = {"restore.sql", "reflect.sql", "jobs.sql", "retention.sql", "deliver.sql", "catch_up.sql", "reembed.sql"}
+WORKERS = {
+    "restore.sql",
+    "reflect.sql",
+    "jobs.sql",
+    "retention.sql",
+    "deliver.sql",
+    "catch_up.sql",
+    "reembed.sql",
+}
 """Asked by the worker or a command of the operator, as the service role."""
 
 STATEMENTS = [
