@@ -40,42 +40,89 @@ limit %(limit)s;
 
 -- name: weigh_topics
 -- Artifacts of each topic, and of none; how much they weigh by level, relevance and age (orient/weight.py), all of
--- them and those read in the last %(recent_days)s days.
+-- them and those read since %(recent_since)s.
 select p.space_id, p.subspace_id, count(*) as artifact_count, coalesce(sum(p.weight), 0) as weight,
        count(*) filter (where p.is_recent) as recent_count,
        coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight
 from (
-  select a.space_id, a.subspace_id,
-         a.captured_at > %(at)s::timestamptz - %(recent_days)s * interval '1 day' as is_recent,
+  select a.space_id, a.subspace_id, a.captured_at > %(recent_since)s::timestamptz as is_recent,
          case a.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
                                  when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
          * least(greatest((a.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
          * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
                                  else %(decay_low)s::float8 end
-               * greatest(date_part('epoch', %(at)s::timestamptz) - date_part('epoch', a.captured_at), 0)) as weight
+               * greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0)) as weight
   from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
   where a.user_id = %(user_id)s
+  offset 0 -- else each weight would be computed as often as it is mentioned
 ) p
 group by p.space_id, p.subspace_id;
 
--- name: count_days
--- By space and day: artifacts, visits, and their time; and by space and half: artifacts of the last seven days (0), and
--- of the seven before them (1). A visit is what happened to an artifact in one session on one day, or without a session
--- on one day; its time is the longest that was measured, active before dwell. Words are those of visits that nobody measured.
-select a.space_id, v.day, v.half, count(distinct v.artifact_id) as artifact_count, count(*) as visit_count,
-       coalesce(sum(coalesce(v.active_ms, v.dwell_ms)), 0)::float8 as measured_ms,
-       coalesce(sum(a.word_count) filter (where coalesce(v.active_ms, v.dwell_ms) is null), 0)::float8 as unmeasured_words
+-- name: count_pages
+-- One pass over a space: what weigh_topics says of each topic, with the largest weight in it (part: 'topic'); what
+-- count_kinds says ('kind'); and how many there are of the most frequent domains ('domain'), in this order.
+select *
 from (
-  select g.artifact_id, (g.occurred_at at time zone %(timezone)s::text)::date as day,
-         case when max(g.occurred_at) > %(at)s::timestamptz - interval '7 days' then 0
-              when max(g.occurred_at) > %(at)s::timestamptz - interval '14 days' then 1 end as half,
-         max(nullif(g.active_time_ms, 0)) as active_ms, max(g.dwell_time_ms) as dwell_ms
-  from misir.signal g
-  where g.user_id = %(user_id)s and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
-  group by g.artifact_id, g.session_id, 2
-) v
-join misir.artifact a on a.id = v.artifact_id and a.user_id = %(user_id)s and a.deleted_at is null
-group by grouping sets ((a.space_id, v.day), (a.space_id, v.half));
+  select case grouping(p.level, p.domain) when 3 then 'topic' when 1 then 'kind' else 'domain' end as part,
+         p.subspace_id, p.level, p.source, p.tenth, p.grade, p.domain, count(*) as count, sum(p.fit) as fit_sum,
+         coalesce(sum(p.weight), 0) as weight, max(p.weight) as max_weight, count(*) filter (where p.is_recent) as recent_count,
+         coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight,
+         row_number() over (partition by grouping(p.level, p.domain) order by p.domain is null, count(*) desc, p.domain) as place
+  from (
+    select a.subspace_id, a.engagement_level as level, a.content_source as source, a.domain, a.fit,
+           case when a.subspace_id is not null and a.fit is not null then least(floor(a.fit * 10), 9)::integer end as tenth,
+           case when a.subspace_id is null or a.fit is null then null
+                when a.fit < %(moderate_fit)s then 'weak' when a.fit < %(strong_fit)s then 'moderate' else 'strong' end as grade,
+           a.captured_at > %(recent_since)s::timestamptz as is_recent,
+           case a.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
+                                   when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
+           * least(greatest((a.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
+           * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
+                                   else %(decay_low)s::float8 end
+                 * greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0)) as weight
+    from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+    where a.user_id = %(user_id)s
+    offset 0 -- as in weigh_topics
+  ) p
+  group by grouping sets ((p.subspace_id), (p.level, p.source, p.tenth, p.grade), (p.domain))
+) c
+where c.part <> 'domain' or c.domain is not null and c.place <= %(n_domains)s
+order by c.place;
+
+-- name: count_days
+-- By space and day: artifacts, visits, and their time; and by space and half: artifacts of the last seven days (0: since
+-- %(week_since)s), and of the seven before them (1). A visit is what happened to an artifact in one session on one day, or
+-- without a session on one day; its time is the longest that was measured, active before dwell. Words are those of visits
+-- that nobody measured.
+with visit as materialized (
+  select a.space_id, v.artifact_id, v.day,
+         case when v.last_at > %(week_since)s::timestamptz then 0 when v.last_at > %(fortnight_since)s::timestamptz then 1 end as half,
+         coalesce(v.active_ms, v.dwell_ms) as measured_ms,
+         case when coalesce(v.active_ms, v.dwell_ms) is null then a.word_count else 0 end as unmeasured_words
+  from (
+    select g.artifact_id, (g.occurred_at at time zone %(timezone)s::text)::date as day, max(g.occurred_at) as last_at,
+           max(nullif(g.active_time_ms, 0)) as active_ms, max(g.dwell_time_ms) as dwell_ms
+    from misir.signal g
+    where g.user_id = %(user_id)s and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
+    group by g.artifact_id, g.session_id, 2
+  ) v
+  join misir.artifact a on a.id = v.artifact_id and a.user_id = %(user_id)s and a.deleted_at is null
+    and a.captured_at >= %(since)s::timestamptz -- its last reading is no earlier than any
+)
+select space_id, day, null::integer as half, count(*) as artifact_count, sum(visit_count)::bigint as visit_count,
+       coalesce(sum(measured_ms), 0)::float8 as measured_ms, sum(unmeasured_words)::float8 as unmeasured_words
+from (
+  select space_id, artifact_id, day, count(*) as visit_count, sum(measured_ms) as measured_ms,
+         sum(unmeasured_words) as unmeasured_words
+  from visit
+  group by space_id, artifact_id, day
+) d
+group by space_id, day
+union all
+select space_id, null, half, count(distinct artifact_id), count(*), 0, 0
+from visit
+where half is not null
+group by space_id, half;
 
 -- name: list_loose
 -- The newest artifacts that are in no topic (%(is_unplaced)s), or that hardly fit where they are. Those of today are read
@@ -112,28 +159,34 @@ from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
 where a.user_id = %(user_id)s
 group by 1, 2, 3, 4;
 
--- name: count_domains
-select a.domain, count(*) as count
-from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
-where a.user_id = %(user_id)s and a.domain is not null
-group by a.domain
-order by count(*) desc, a.domain
-limit %(limit)s;
-
 -- name: list_influential
--- What weighs most in the topics of a space (orient/weight.py), and how much of its topic's learning came from it.
+-- What weighs most in some topics of a space (orient/weight.py), and how much of its topic's learning came from it.
 select w.id, coalesce(a.title, a.url) as title, a.url, w.subspace_id, t.name as subspace_name, w.level, w.weight,
        w.captured_at, case when t.weight_sum > 0 then least(a.taught_weight / t.weight_sum, 1) end as taught_share
 from (
-  select p.id, p.subspace_id, p.engagement_level as level, p.captured_at,
-         case p.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
-                                 when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
+  select p.id, p.subspace_id, p.level, p.captured_at,
+         case p.level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
+                      when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
          * least(greatest((p.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
          * exp(case p.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
                                  else %(decay_low)s::float8 end
-               * greatest(date_part('epoch', %(at)s::timestamptz) - date_part('epoch', p.captured_at), 0)) as weight
-  from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) p
-  where p.user_id = %(user_id)s and p.subspace_id is not null
+               * greatest(tstzrange_subdiff(%(at)s::timestamptz, p.captured_at), 0)) as weight
+  from (
+    select c.id, c.subspace_id, c.engagement_level as level, c.decay_rate, c.similarity, c.captured_at
+    from misir.artifact c
+    where %(as_of)s::timestamptz is null and c.user_id = %(user_id)s and c.space_id = %(space_id)s
+      and c.subspace_id = any(%(subspace_ids)s) and c.deleted_at is null
+    union all
+    select c.id, c.subspace_id, g.engagement_level, c.decay_rate, g.similarity, g.occurred_at
+    from misir.artifact c
+    cross join lateral (
+      select s.engagement_level, s.similarity, s.occurred_at from misir.signal s
+      where s.user_id = %(user_id)s and s.artifact_id = c.id and s.occurred_at <= %(as_of)s::timestamptz
+      order by s.seq desc limit 1
+    ) g
+    where %(as_of)s::timestamptz is not null and c.user_id = %(user_id)s and c.space_id = %(space_id)s
+      and c.subspace_id = any(%(subspace_ids)s) and c.deleted_at is null
+  ) p
   order by weight desc nulls last, p.id limit %(limit)s
 ) w
 join misir.artifact a on a.id = w.id and a.user_id = %(user_id)s
@@ -143,14 +196,19 @@ order by w.weight desc, w.id;
 
 -- name: count_weeks
 -- Of a space, by week: distinct artifacts read, and how clearly those that were placed then fitted.
-select date_trunc('week', g.occurred_at at time zone %(timezone)s::text)::date as week,
-       count(distinct a.id) as artifact_count, avg(g.fit) filter (where g.subspace_id is not null) as clarity,
-       count(g.fit) filter (where g.subspace_id is not null) as fitted_count
-from misir.signal g
-join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
-where g.user_id = %(user_id)s and a.space_id = %(space_id)s
-  and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
-group by 1;
+select r.week, count(*) as artifact_count, sum(r.fit_sum) / nullif(sum(r.fitted_count), 0) as clarity,
+       sum(r.fitted_count)::bigint as fitted_count
+from (
+  select a.id, date_trunc('week', g.occurred_at at time zone %(timezone)s::text)::date as week,
+         sum(g.fit) filter (where g.subspace_id is not null) as fit_sum,
+         count(g.fit) filter (where g.subspace_id is not null) as fitted_count
+  from misir.signal g
+  join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
+  where g.user_id = %(user_id)s and a.space_id = %(space_id)s and a.captured_at >= %(since)s::timestamptz
+    and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
+  group by 1, 2
+) r
+group by r.week;
 
 -- name: sum_focus
 -- Of a space, by week: by how much the confidence of its topics, weighted by their artifacts, had changed in all by

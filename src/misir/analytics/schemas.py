@@ -1,9 +1,14 @@
-"""What the analytics answer. A figure comes with how much it rests on."""
+"""What the analytics answer. A figure comes with how much it rests on.
+
+What comes in thousands is a plain dataclass: it is made in a fiftieth of the time of a model, its values are typed
+already, and its JSON and its schema are the same.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -212,44 +217,55 @@ class DriftPoint(Drift):
     subspace_name: str
 
 
-class VelocityPoint(BaseModel):
+@dataclass(slots=True)
+class VelocityPoint:
+    """A topic in a day, a week or a month."""
+
     subspace_id: int
     subspace_name: str
-    velocity: float = Field(ge=0, description="Items per week.")
+    velocity: Annotated[float, Field(ge=0, description="Items per week.")]
     artifact_count: int
-    angular_speed: float | None = Field(
-        ge=0, description="Degrees per day the topic turned; null: nothing to compare with."
-    )
-    measured_at: datetime = Field(description="The end of what was measured.")
+    angular_speed: Annotated[
+        float | None,
+        Field(ge=0, description="Degrees per day the topic turned; null: nothing to compare with."),
+    ]
+    measured_at: Annotated[datetime, Field(description="The end of what was measured.")]
 
 
-class ConfidencePoint(BaseModel):
+@dataclass(slots=True)
+class ConfidencePoint:
+    """A topic on a day on which it changed."""
+
     subspace_id: int
     subspace_name: str
-    confidence: float = Field(ge=0, le=1)
+    confidence: Annotated[float, Field(ge=0, le=1)]
     artifact_count: int
     enough_data: bool
-    computed_at: datetime = Field(description="The day on which the topic changed to this.")
+    computed_at: Annotated[datetime, Field(description="The day on which the topic changed to this.")]
 
 
 # ---- the map ----------------------------------------------------------------------------------------------
 
 
-class Node(BaseModel):
+@dataclass(slots=True)
+class Node:
     """A topic on the map of its space."""
 
     subspace_id: int
     name: str
     artifact_count: int
-    confidence: float = Field(ge=0, le=1)
-    x: float = Field(ge=-1, le=1)
-    y: float = Field(ge=-1, le=1)
-    is_placed: bool = Field(
-        description="False: too new for the map, or without content; it is drawn in the middle meanwhile."
-    )
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    x: Annotated[float, Field(ge=-1, le=1)]
+    y: Annotated[float, Field(ge=-1, le=1)]
+    is_placed: Annotated[
+        bool,
+        Field(
+            description="False: too new for the map, or without content; it is drawn in the middle meanwhile."
+        ),
+    ]
     updated_at: datetime
     last_active_at: datetime | None
-    recent_artifact_count: int = Field(description="Distinct artifacts read in the 7 days before.")
+    recent_artifact_count: Annotated[int, Field(description="Distinct artifacts read in the 7 days before.")]
     activity_band: Band
 
 
@@ -258,15 +274,16 @@ class Frame(BaseModel):
     nodes: list[Node]
 
 
-class Place(BaseModel):
+@dataclass(slots=True)
+class Place:
     """A single artifact, around its topic."""
 
     artifact_id: int
     subspace_id: int | None
     title: str
     engagement_level: EngagementLevel
-    x: float = Field(ge=-1, le=1)
-    y: float = Field(ge=-1, le=1)
+    x: Annotated[float, Field(ge=-1, le=1)]
+    y: Annotated[float, Field(ge=-1, le=1)]
 
 
 class TopologyMetadata(BaseModel):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ from misir.analytics.schemas import ConfidencePoint, DriftPoint, VelocityPoint
 from misir.analytics.views import SQL as SPACES
 from misir.analytics.views import load_space, load_zone
 from misir.orient.confidence import has_enough_data
+from misir.orient.config import EngineConfig
 from misir.orient.pace import DAYS_PER_WEEK, Granularity, periods, speed_of_chord
 from misir.paging import CAP
 from misir.plumbing.sqlfile import load_statements
@@ -65,17 +65,15 @@ async def confidence_series(
     async with res.database.as_user(user_id) as tx:
         await load_space(tx, space_id)
         rows = await (await tx.ask(SQL.list_confidences, asked)).fetchall()
-    return [
-        ConfidencePoint.model_construct(  # thousands, and each of its values is typed already
-            subspace_id=row["subspace_id"],
-            subspace_name=row["subspace_name"],
-            confidence=row["confidence"],
-            artifact_count=row["artifact_count"],
-            enough_data=has_enough_data(row["artifact_count"], res.config),
-            computed_at=datetime.combine(row["day"], time(), UTC),
-        )
-        for row in rows
-    ]
+    return [point for row in rows for point in _confidences(row, res.config)]
+
+
+def _confidences(row: Row, config: EngineConfig) -> Iterator[ConfidencePoint]:
+    """The points of one day."""
+    computed_at = datetime.combine(row["day"], time(), UTC)
+    topics = zip(row["subspace_ids"], row["names"], row["confidences"], row["counts"], strict=True)
+    for topic, name, confidence, count in topics:
+        yield ConfidencePoint(topic, name, confidence, count, has_enough_data(count, config), computed_at)
 
 
 async def velocity_series(
@@ -111,20 +109,31 @@ async def velocity_series(
         asked |= {"timezone": zone.key, "since": start_of_day(first, zone), "first": first, "last": last}
         counts = await tx.ask(SQL.count_pace, asked)
         turns = await tx.ask(SQL.list_turns, asked)
-        read = {(row["subspace_id"], row["start"]): row["count"] for row in await counts.fetchall()}
-        turned = speeds(await turns.fetchall(), covered)
-    ends = _ends(covered, at, zone)
+        read = {
+            row["subspace_id"]: dict(zip(row["starts"], row["counts"], strict=True))
+            for row in await counts.fetchall()
+        }
+        turned = {
+            row["subspace_id"]: speeds(dict(zip(row["starts"], row["chords"], strict=True)), covered)
+            for row in await turns.fetchall()
+        }
+    ended = _newest_first(covered, at, zone)
+    return _velocities([(topic["id"], topic["name"]) for topic in topics], ended, read, turned)
+
+
+def _velocities(
+    topics: Sequence[tuple[int, str]],
+    spans: Iterable[tuple[date, datetime, int]],
+    read: Mapping[int, Mapping[date, int]],
+    turned: Mapping[int, Mapping[date, float]],
+) -> list[VelocityPoint]:
+    """Every topic in every period."""
+    nothing: dict[date, Any] = {}
+    lines = [(*topic, read.get(topic[0], nothing), turned.get(topic[0], nothing)) for topic in topics]
     return [
-        VelocityPoint.model_construct(
-            subspace_id=topic["id"],
-            subspace_name=topic["name"],
-            artifact_count=(n := read.get((topic["id"], start), 0)),
-            velocity=n * DAYS_PER_WEEK / days,
-            angular_speed=turned[topic["id"]].get(start),
-            measured_at=ends[start],
-        )
-        for start, days in sorted(covered.items(), reverse=True)
-        for topic in topics
+        VelocityPoint(number, name, (n := counts.get(start, 0)) * DAYS_PER_WEEK / days, n, turns.get(start), end)
+        for start, end, days in spans
+        for number, name, counts, turns in lines
     ]
 
 
@@ -135,28 +144,26 @@ def _latest(last: date, granularity: Granularity, n: int) -> dict[date, int]:
     return periods(sorted(starts)[-n], last, granularity)
 
 
-def _ends(covered: Mapping[date, int], at: datetime, zone: ZoneInfo) -> dict[date, datetime]:
-    """The moment at which each period ended; `at` for the one that is going on."""
-    return {
-        start: min(start_of_day(start + timedelta(days=days), zone).astimezone(UTC), at)
-        for start, days in covered.items()
-    }
+def _newest_first(
+    covered: Mapping[date, int], at: datetime, zone: ZoneInfo
+) -> Iterator[tuple[date, datetime, int]]:
+    """Of each period its first day, the moment at which it ended (`at` for the one that is going on), and its days."""
+    for start, days in sorted(covered.items(), reverse=True):
+        yield start, min(start_of_day(start + timedelta(days=days), zone).astimezone(UTC), at), days
 
 
-def speeds(turns: Sequence[Row], covered: Mapping[date, int]) -> dict[int, dict[date, float]]:
-    """PURE: degrees per day of each topic and period, from rows of list_turns.
+def speeds(chords: Mapping[date, float | None], covered: Mapping[date, int]) -> dict[date, float]:
+    """PURE: degrees per day of one topic in each period, from what list_turns says of it.
 
     A topic that is seen before a period and not in it stood still: 0. Before it is seen there is nothing, and
     its first period has nothing to be compared with.
+
+    >>> speeds({date(2026, 1, 1): None, date(2026, 1, 8): 0.0}, {date(2026, 1, 1): 7, date(2026, 1, 15): 7})
+    {datetime.date(2026, 1, 15): 0.0}
     """
-    seen: dict[int, dict[date, float | None]] = defaultdict(dict)
-    for row in turns:
-        seen[row["subspace_id"]][row["start"]] = row["chord"]
-    found: dict[int, dict[date, float]] = defaultdict(dict)
-    for topic, chords in seen.items():
-        begun = min(chords)
-        for start, days in covered.items():
-            chord = chords.get(start, 0.0)
-            if start > begun and chord is not None:
-                found[topic][start] = speed_of_chord(chord, days)
-    return found
+    begun = min(chords)
+    return {
+        start: speed_of_chord(chord, days) if chord else 0.0
+        for start, days in covered.items()
+        if start > begun and (chord := chords.get(start, 0.0)) is not None
+    }

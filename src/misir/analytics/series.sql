@@ -28,53 +28,75 @@ order by e.occurred_at desc, e.id desc
 limit %(limit)s;
 
 -- name: count_pace
--- Distinct artifacts of each topic in each day, week or month of the person's own time.
-select a.subspace_id, date_trunc(%(granularity)s::text, g.occurred_at at time zone %(timezone)s::text)::date as start,
-       count(distinct a.id) as count
-from misir.signal g
-join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
-where g.user_id = %(user_id)s and a.space_id = %(space_id)s and a.subspace_id is not null
-  and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
-group by 1, 2;
+-- Distinct artifacts of each topic, a topic in a row, in those days, weeks or months of the person's own time that have any.
+select subspace_id, array_agg(start) as starts, array_agg(count) as counts
+from (
+  select r.subspace_id, r.start, count(*) as count
+  from (
+    select distinct a.subspace_id, a.id, date_trunc(%(granularity)s::text, g.occurred_at at time zone %(timezone)s::text)::date as start
+    from misir.signal g
+    join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
+    where g.user_id = %(user_id)s and a.space_id = %(space_id)s and a.subspace_id is not null
+      and a.captured_at >= %(since)s::timestamptz -- its last reading is no earlier than any
+      and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
+  ) r
+  group by r.subspace_id, r.start
+) n
+group by subspace_id;
 
 -- name: list_turns
--- How far each topic had turned, from where the day, week or month before had left it: the chord between the two
--- directions, null where another model made one of them. The last picture from before `first` is where it begins.
+-- How far each topic, a topic in a row, had turned, from where the day, week or month before had left it: the chord
+-- between the two directions, null where another model made one of them. The last picture from before `first` is where it
+-- begins. Which pictures those are is read from the index; only they are fetched, in their order: sorting them is dear.
 with lasts as (
-  select distinct on (s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp))
-         s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp)::date as start, s.model, s.centroid
+  select s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp)::date as start, max(s.day) as day
   from misir.subspace t
   join misir.subspace_snapshot s on s.subspace_id = t.id and s.user_id = t.user_id
   where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
     and s.day >= %(first)s::date and s.day <= %(last)s::date
-  order by s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp), s.day desc
-),
-before as (
-  select t.id as subspace_id, b.day as start, b.model, b.centroid
+  group by 1, 2
+  union all
+  select t.id, b.day, b.day
   from misir.subspace t
   cross join lateral (
-    select s.day, s.model, s.centroid from misir.subspace_snapshot s
+    select s.day from misir.subspace_snapshot s
     where s.subspace_id = t.id and s.user_id = t.user_id and s.day < %(first)s::date
     order by s.day desc limit 1
   ) b
   where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+),
+seen as (
+  select l.subspace_id, l.start, s.model, l2_normalize(s.centroid) as way
+  from (select * from lasts order by subspace_id, start) l
+  join misir.subspace_snapshot s on s.subspace_id = l.subspace_id and s.day = l.day and s.user_id = %(user_id)s
+  order by l.subspace_id, l.start
+  offset 0 -- each direction is computed once
 )
-select subspace_id, start,
-       case when model = lag(model) over w then l2_normalize(centroid) <-> l2_normalize(lag(centroid) over w) end as chord
-from (select * from lasts union all select * from before) seen
-window w as (partition by subspace_id order by start);
+select subspace_id, array_agg(start) as starts, array_agg(chord) as chords
+from (
+  select subspace_id, start, case when model = lag(model) over w then way <-> lag(way) over w end as chord
+  from seen
+  window w as (partition by subspace_id order by start)
+) turns
+group by subspace_id;
 
 -- name: list_confidences
--- How each topic stood on the last days on which it changed.
-select t.id as subspace_id, t.name as subspace_name, c.confidence, c.artifact_count, c.day
-from misir.subspace t
-join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
-cross join lateral (
-  select b.day, b.confidence, b.artifact_count from misir.subspace_snapshot b
-  where b.subspace_id = t.id and b.user_id = t.user_id and b.day <= (%(at)s::timestamptz at time zone 'UTC')::date
-    and (%(from_at)s::timestamptz is null or b.day >= (%(from_at)s::timestamptz at time zone 'UTC')::date)
-  order by b.day desc limit %(points)s
-) c
-where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
-order by c.day desc, t.id
-limit %(limit)s;
+-- How each topic stood on the last days on which it changed: a day in a row, newest first, its topics as arrays.
+select day, array_agg(subspace_id order by subspace_id) as subspace_ids, array_agg(name order by subspace_id) as names,
+       array_agg(confidence order by subspace_id) as confidences, array_agg(artifact_count order by subspace_id) as counts
+from (
+  select t.id as subspace_id, t.name, c.confidence, c.artifact_count, c.day
+  from misir.subspace t
+  join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
+  cross join lateral (
+    select b.day, b.confidence, b.artifact_count from misir.subspace_snapshot b
+    where b.subspace_id = t.id and b.user_id = t.user_id and b.day <= (%(at)s::timestamptz at time zone 'UTC')::date
+      and (%(from_at)s::timestamptz is null or b.day >= (%(from_at)s::timestamptz at time zone 'UTC')::date)
+    order by b.day desc limit %(points)s
+  ) c
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
+  order by c.day desc, t.id
+  limit %(limit)s
+) newest
+group by day
+order by day desc;

@@ -6,7 +6,6 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
 from typing import Any, Final
 
 from misir.analytics.readings import activity_band
@@ -48,7 +47,8 @@ async def get_topology(
         )
         moments = [min(end_of(day), at) for day in days]
         moments += [] if as_of else [at]
-        recent = await tx.ask(SQL.count_recent, space_id=space_id, moments=moments)
+        since = moments[0] - timedelta(days=DAYS_PER_WEEK)
+        recent = await tx.ask(SQL.count_recent, space_id=space_id, moments=moments, since=since)
         past = await tx.ask(SQL.list_frames, space_id=space_id, days=days, limit=2 * CAP)
         places = await tx.ask(SQL.list_places, space_id=space_id) if with_artifacts else None
         counts: dict[int, dict[int, int]] = defaultdict(dict)
@@ -56,10 +56,10 @@ async def get_topology(
             counts[row["place"]][row["subspace_id"]] = row["count"]
         frames = _past_frames(await past.fetchall(), days, moments, counts, res.config)
         if not as_of:
-            nodes = [_node(row, counts[len(moments)], res.config) for row in today]
+            nodes = _nodes_of_today(today, counts[len(moments)], res.config)
             frames.append(Frame(timestamp=at, nodes=nodes))
         artifacts = (
-            None if places is None else [Place.model_construct(**row) for row in await places.fetchall()]
+            None if places is None else [Place(**row) for row in await places.fetchall()]
         )
     return Topology(
         nodes=frames[-1].nodes,
@@ -104,38 +104,55 @@ def _past_frames(
     config: EngineConfig,
 ) -> list[Frame]:
     """One of each day, of one without topics too."""
-    by_day = {day: list(group) for day, group in groupby(rows, lambda row: row["frame"])}
+    by_day = {row["frame"]: row for row in rows}
     return [
         Frame(
             timestamp=moments[number],
-            nodes=[
-                _node(_as_it_stood(row, moments[number]), recent.get(number + 1, {}), config)
-                for row in by_day.get(day, [])
-            ],
+            nodes=_past_nodes(by_day[day], moments[number], recent.get(number + 1, {}), config)
+            if day in by_day
+            else [],
         )
         for number, day in enumerate(days)
     ]
 
 
-def _as_it_stood(row: Row, moment: datetime) -> Row:
+def _past_nodes(row: Row, moment: datetime, recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
     """A topic's snapshot knows the day on which it changed last: that is when it was active."""
-    changed_at = min(datetime.combine(row["changed_on"], time(), UTC), moment)
-    return row | {"updated_at": changed_at, "last_active_at": changed_at}
+    changed = {day: min(datetime.combine(day, time(), UTC), moment) for day in set(row["changed_on"])}
+    columns = (row[name] for name in ("subspace_ids", "names", "counts", "confidences", "xs", "ys"))
+    return [
+        _node(*topic, changed[day], changed[day], recent, config)
+        for *topic, day in zip(*columns, row["changed_on"], strict=True)
+    ]
 
 
-def _node(row: Row, recent: Mapping[int, int], config: EngineConfig) -> Node:
-    n_recent = recent.get(row["subspace_id"], 0)
-    is_placed = row["x"] is not None
-    return Node.model_construct(  # thousands, and each of its values is typed already
-        subspace_id=row["subspace_id"],
-        name=row["name"],
-        artifact_count=row["artifact_count"],
-        confidence=row["confidence"],
-        updated_at=row["updated_at"],
-        last_active_at=row["last_active_at"],
-        x=row["x"] if is_placed else 0.0,
-        y=row["y"] if is_placed else 0.0,
-        is_placed=is_placed,
+def _nodes_of_today(rows: Sequence[Row], recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
+    return [_node(**row, recent=recent, config=config) for row in rows]
+
+
+def _node(
+    subspace_id: int,
+    name: str,
+    artifact_count: int,
+    confidence: float,
+    x: float | None,
+    y: float | None,
+    updated_at: datetime,
+    last_active_at: datetime | None,
+    recent: Mapping[int, int],
+    config: EngineConfig,
+) -> Node:
+    n_recent = recent.get(subspace_id, 0)
+    return Node(
+        subspace_id=subspace_id,
+        name=name,
+        artifact_count=artifact_count,
+        confidence=confidence,
+        x=0.0 if x is None else x,
+        y=0.0 if y is None else y,
+        is_placed=x is not None,
+        updated_at=updated_at,
+        last_active_at=last_active_at,
         recent_artifact_count=n_recent,
         activity_band=activity_band(n_recent, DAYS_PER_WEEK, config),
     )

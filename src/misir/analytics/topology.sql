@@ -25,33 +25,46 @@ order by t.artifact_count desc, t.id
 limit %(limit)s;
 
 -- name: list_frames
--- The topics as they stood at the end of each of the days asked for: by the last day on which each had changed by then. One
--- that has no place of its own then has today's.
-select f.day as frame, t.id as subspace_id, t.name, h.artifact_count, h.confidence, coalesce(h.map_x, t.map_x) as x,
-       coalesce(h.map_y, t.map_y) as y, h.day as changed_on
-from unnest(%(days)s::date[]) as f (day)
-join misir.subspace t on t.space_id = %(space_id)s and t.user_id = %(user_id)s and t.deleted_at is null
-cross join lateral (
-  select b.day, b.artifact_count, b.confidence, b.map_x, b.map_y from misir.subspace_snapshot b
-  where b.subspace_id = t.id and b.user_id = t.user_id and b.day <= f.day
-  order by b.day desc limit 1
-) h
-where t.state <> 'retired' or h.artifact_count > 0
-order by f.day, h.artifact_count desc, t.id
-limit %(limit)s;
+-- The topics as they stood at the end of each of the days asked for, a day in a row, its topics as arrays, largest first:
+-- by the last day on which each had changed by then. One that has no place of its own then has today's.
+select frame, array_agg(subspace_id order by artifact_count desc, subspace_id) as subspace_ids,
+       array_agg(name order by artifact_count desc, subspace_id) as names,
+       array_agg(artifact_count order by artifact_count desc, subspace_id) as counts,
+       array_agg(confidence order by artifact_count desc, subspace_id) as confidences,
+       array_agg(x order by artifact_count desc, subspace_id) as xs, array_agg(y order by artifact_count desc, subspace_id) as ys,
+       array_agg(changed_on order by artifact_count desc, subspace_id) as changed_on
+from (
+  select f.day as frame, t.id as subspace_id, t.name, h.artifact_count, h.confidence, coalesce(h.map_x, t.map_x) as x,
+         coalesce(h.map_y, t.map_y) as y, h.day as changed_on
+  from unnest(%(days)s::date[]) as f (day)
+  join misir.subspace t on t.space_id = %(space_id)s and t.user_id = %(user_id)s and t.deleted_at is null
+  cross join lateral (
+    select b.day, b.artifact_count, b.confidence, b.map_x, b.map_y from misir.subspace_snapshot b
+    where b.subspace_id = t.id and b.user_id = t.user_id and b.day <= f.day
+    order by b.day desc limit 1
+  ) h
+  where t.state <> 'retired' or h.artifact_count > 0
+  order by f.day, h.artifact_count desc, t.id
+  limit %(limit)s
+) nodes
+group by frame;
 
 -- name: count_recent
--- Distinct artifacts of each topic in the seven days before each of the moments asked for.
-select f.place, a.subspace_id, count(distinct a.id) as count
-from unnest(%(moments)s::timestamptz[]) with ordinality as f (moment, place)
-cross join lateral (
-  select w.artifact_id, w.user_id from misir.signal w
-  where w.user_id = %(user_id)s and w.occurred_at > f.moment - interval '7 days' and w.occurred_at <= f.moment
-  offset 0 -- a range of the index for each moment: joining first would read the whole log
-) g
-join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
-where a.space_id = %(space_id)s and a.subspace_id is not null
-group by f.place, a.subspace_id;
+-- Distinct artifacts of each topic in the seven days before each of the moments asked for; %(since)s is seven days before the
+-- first of them.
+select r.place, r.subspace_id, count(*) as count
+from (
+  select distinct f.place, a.subspace_id, a.id
+  from unnest(%(moments)s::timestamptz[]) with ordinality as f (moment, place)
+  cross join lateral (
+    select w.artifact_id, w.user_id from misir.signal w
+    where w.user_id = %(user_id)s and w.occurred_at > f.moment - interval '7 days' and w.occurred_at <= f.moment
+    offset 0 -- a range of the index for each moment: joining first would read the whole log
+  ) g
+  join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
+  where a.space_id = %(space_id)s and a.subspace_id is not null and a.captured_at >= %(since)s::timestamptz
+) r
+group by r.place, r.subspace_id;
 
 -- name: list_places
 -- Single artifacts, as far as they are there still, where the map has them.

@@ -61,6 +61,8 @@ async def global_analytics(
         asked = _asked(res, None, at, as_of) | {
             "timezone": zone.key,
             "since": start_of_day(today - timedelta(days=HEATMAP_DAYS - 1), zone),
+            "week_since": at - timedelta(days=7),
+            "fortnight_since": at - timedelta(days=14),
         }
         found = [
             await tx.ask(SQL.list_spaces, asked, limit=CAP),
@@ -76,7 +78,7 @@ async def global_analytics(
         ]
         weak, unplaced = [await one.fetchall() for one in loose]
     days = [row for row in counts if row["day"] is not None]
-    halves = [row for row in counts if row["day"] is None and row["half"] is not None]
+    halves = [row for row in counts if row["day"] is None]
     weighed = [row for row in weighed if row["space_id"] in ids]
     return GlobalAnalytics(
         overview=_overview(res, spaces, topics, weighed),
@@ -103,7 +105,7 @@ def _asked(res: Resources, space_id: int | None, at: datetime, as_of: datetime |
         "space_id": space_id,
         "at": at,
         "as_of": as_of,
-        "recent_days": RECENT_DAYS,
+        "recent_since": at - timedelta(days=RECENT_DAYS),
         "weak_fit": res.config.moderate_fit,
         **readings.weight_values(res.config, res.embedder.calibration),
     }
@@ -162,13 +164,16 @@ async def space_analytics(
         space = await load_space(tx, space_id)
         found = [
             await tx.ask(SQL.list_topics, asked, limit=CAP),
-            await tx.ask(SQL.weigh_topics, asked),
-            await tx.ask(SQL.count_kinds, asked),
-            await tx.ask(SQL.count_domains, asked, limit=N_DOMAINS),
-            await tx.ask(SQL.list_influential, asked, limit=N_INFLUENTIAL),
+            await tx.ask(SQL.count_pages, asked, n_domains=N_DOMAINS),
         ]
-        topics, rows, kinds, domains, reads = [await one.fetchall() for one in found]
-    weighed = {row["subspace_id"]: row for row in rows}
+        topics, counted = [await one.fetchall() for one in found]
+        rows, kinds, domains = (
+            [row for row in counted if row["part"] == part] for part in ("topic", "kind", "domain")
+        )
+        heaviest = _heaviest(rows, N_INFLUENTIAL)
+        found_reads = await tx.ask(SQL.list_influential, asked, subspace_ids=heaviest, limit=N_INFLUENTIAL)
+        reads = await found_reads.fetchall()
+    weighed = {row["subspace_id"]: row | {"artifact_count": row["count"]} for row in rows}
     recent = sum(row["recent_count"] for row in rows)
     band = readings.activity_band(recent, RECENT_DAYS, res.config)
     total_weight = sum(row["recent_weight"] for row in rows)
@@ -176,10 +181,10 @@ async def space_analytics(
     clarity, n_fitted = _clarity(kinds)
     return SpaceAnalytics(
         space_id=space_id,
-        total_artifacts=sum(row["artifact_count"] for row in rows),
+        total_artifacts=sum(row["count"] for row in rows),
         engagement_distribution=_counts(kinds, "level", EngagementLevel),
         source_distribution=_counts(kinds, "source", ContentSource),
-        top_domains=[DomainCount(**row) for row in domains],
+        top_domains=[DomainCount(domain=row["domain"], count=row["count"]) for row in domains],
         activity_level=ACTIVITY[band],
         recent_artifact_count=recent,
         focus=readings.focus_of(topics, weighed, res.config).value,
@@ -194,6 +199,17 @@ async def space_analytics(
         else None,
         as_of=at,
     )
+
+
+def _heaviest(rows: Iterable[Row], n: int) -> list[int]:
+    """The topics that the n heaviest artifacts are in: those whose heaviest one is among the n heaviest of these."""
+    weights = {
+        row["subspace_id"]: row["max_weight"]
+        for row in rows
+        if row["subspace_id"] is not None and row["max_weight"]
+    }
+    least = min(sorted(weights.values(), reverse=True)[:n], default=0.0)
+    return sorted(topic for topic, weight in weights.items() if weight >= least)
 
 
 async def load_space(tx: Tx, space_id: int) -> Row:
