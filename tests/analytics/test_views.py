@@ -214,6 +214,57 @@ def test_a_space_adds_up(stage: Stage, scene: Scene) -> None:
     )
 
 
+def test_the_heaviest_reads_are_found_among_the_topics_of_the_heaviest(stage: Stage) -> None:
+    """Fifteen topics and more than one page that weighs much in some: the answer is that of weighing every page."""
+    write = stage.writer
+    space = write.space("Heavy")
+    topics = [write.topic(space, f"T{n}", vector(1), 3, 0.5) for n in range(15)]
+    chosen = [(0, 0.1), (0, 0.2), (0, 0.3), (1, 0.1), (1, 0.1), (2, 5), *((n, 6 + n) for n in range(3, 15))]
+    pages = {write.page(space, topics[topic], (days, "engaged", None)): days for topic, days in chosen}
+    weights = {page: weight(stage, days, "engaged") for page, days in pages.items()}
+    write.page(space, None, (0.1, "saturated", None))
+    write.page(space, topics[3], (0.1, "latent", None), similarity=-1.0)
+
+    def heaviest(since: float) -> list[int]:
+        there = [page for page, days in pages.items() if days >= since]
+        return sorted(there, key=lambda page: (-weights[page], page))[:10]
+
+    now, then = (
+        stage.see(space_analytics, space, now=NOW, as_of=at).influential_reads
+        for at in (None, NOW - timedelta(days=5))
+    )
+    write.conn.execute("delete from misir.space where id = %s", [space])
+    assert [one.id for one in now] == heaviest(0)
+    assert [one.weight for one in now] == pytest.approx([weights[page] for page in heaviest(0)], rel=1e-9)
+    assert [one.id for one in then] == heaviest(5)
+
+
+def test_the_most_frequent_domains_are_shown_and_no_more(stage: Stage) -> None:
+    write = stage.writer
+    space = write.space("Domains")
+    for name, times in (("c", 3), ("b", 1), ("a", 1), ("f", 2), ("e", 1), ("d", 1)):
+        for _ in range(times):
+            write.page(space, None, (1, "latent", None), domain=f"{name}.example")
+    for _ in range(4):
+        write.page(space, None, (1, "latent", None), domain=None)
+    found = stage.see(space_analytics, space, now=NOW).top_domains
+    write.conn.execute("delete from misir.space where id = %s", [space])
+    assert [(one.domain[0], one.count) for one in found] == [("c", 3), ("f", 2), ("a", 1), ("b", 1), ("d", 1)]
+
+
+def test_a_reading_that_became_known_late_counts_on_its_own_day(stage: Stage) -> None:
+    """Its page was read again since: `captured_at` is the last reading, whichever was heard of first."""
+    write = stage.writer
+    space = write.space("Late")
+    page = write.page(space, None, (1, "engaged", None))
+    write.signal(page, 8, "latent", None, order=1)
+    weeks = stage.see(focus_history, space, now=NOW).weeks
+    assert [one.artifact_count for one in weeks[-3:]] == [1, 1, 0]
+    pace = next(one for one in stage.see(global_analytics, now=NOW).pace_by_space if one.space_id == space)
+    assert (pace.count, pace.count_before) == (1, 1)
+    write.conn.execute("delete from misir.space where id = %s", [space])
+
+
 def test_fit_is_shown_as_it_is_spread(stage: Stage, scene: Scene) -> None:
     found = stage.see(margin_distribution, scene.sea_space)
     assert (found.distribution, found.total, found.unplaced_count) == (

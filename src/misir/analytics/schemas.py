@@ -1,7 +1,7 @@
 """What the analytics answer. A figure comes with how much it rests on.
 
-What comes in thousands is a plain dataclass: it is made in a fiftieth of the time of a model, its values are typed
-already, and its JSON and its schema are the same.
+What comes in thousands is a plain dataclass: it is made in a fiftieth of the time of a model, its values are
+typed already, and its JSON and its schema are the same.
 """
 
 from __future__ import annotations

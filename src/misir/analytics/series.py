@@ -131,7 +131,9 @@ def _velocities(
     nothing: dict[date, Any] = {}
     lines = [(*topic, read.get(topic[0], nothing), turned.get(topic[0], nothing)) for topic in topics]
     return [
-        VelocityPoint(number, name, (n := counts.get(start, 0)) * DAYS_PER_WEEK / days, n, turns.get(start), end)
+        VelocityPoint(
+            number, name, (n := counts.get(start, 0)) * DAYS_PER_WEEK / days, n, turns.get(start), end
+        )
         for start, end, days in spans
         for number, name, counts, turns in lines
     ]
@@ -147,7 +149,7 @@ def _latest(last: date, granularity: Granularity, n: int) -> dict[date, int]:
 def _newest_first(
     covered: Mapping[date, int], at: datetime, zone: ZoneInfo
 ) -> Iterator[tuple[date, datetime, int]]:
-    """Of each period its first day, the moment at which it ended (`at` for the one that is going on), and its days."""
+    """Of each period its first day, the moment at which it ended, `at` at the latest, and its days."""
     for start, days in sorted(covered.items(), reverse=True):
         yield start, min(start_of_day(start + timedelta(days=days), zone).astimezone(UTC), at), days
 

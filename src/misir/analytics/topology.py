@@ -22,6 +22,17 @@ SQL = load_statements("misir.analytics", "topology.sql")
 WINDOW_DAYS: Final = 90
 N_FRAMES: Final = 12
 
+COLUMNS: Final = {
+    "subspace_ids": "subspace_id",
+    "names": "name",
+    "counts": "artifact_count",
+    "confidences": "confidence",
+    "xs": "x",
+    "ys": "y",
+    "changed_on": "changed_on",
+}
+"""The arrays of list_frames, and what they are of."""
+
 Row = dict[str, Any]
 Recent = Mapping[int, Mapping[int, int]]
 """Distinct artifacts of the last seven days, by frame from 1 on and topic."""
@@ -58,9 +69,7 @@ async def get_topology(
         if not as_of:
             nodes = _nodes_of_today(today, counts[len(moments)], res.config)
             frames.append(Frame(timestamp=at, nodes=nodes))
-        artifacts = (
-            None if places is None else [Place(**row) for row in await places.fetchall()]
-        )
+        artifacts = None if places is None else [Place(**row) for row in await places.fetchall()]
     return Topology(
         nodes=frames[-1].nodes,
         history=frames,
@@ -116,41 +125,37 @@ def _past_frames(
     ]
 
 
-def _past_nodes(row: Row, moment: datetime, recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
+def _past_nodes(frame: Row, moment: datetime, recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
     """A topic's snapshot knows the day on which it changed last: that is when it was active."""
-    changed = {day: min(datetime.combine(day, time(), UTC), moment) for day in set(row["changed_on"])}
-    columns = (row[name] for name in ("subspace_ids", "names", "counts", "confidences", "xs", "ys"))
+    changed = {day: min(datetime.combine(day, time(), UTC), moment) for day in set(frame["changed_on"])}
+    columns = (frame[name] for name in COLUMNS)
+    rows = (dict(zip(COLUMNS.values(), topic, strict=True)) for topic in zip(*columns, strict=True))
     return [
-        _node(*topic, changed[day], changed[day], recent, config)
-        for *topic, day in zip(*columns, row["changed_on"], strict=True)
+        _node(row, changed[row["changed_on"]], changed[row["changed_on"]], recent, config) for row in rows
     ]
 
 
 def _nodes_of_today(rows: Sequence[Row], recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
-    return [_node(**row, recent=recent, config=config) for row in rows]
+    return [_node(row, row["updated_at"], row["last_active_at"], recent, config) for row in rows]
 
 
 def _node(
-    subspace_id: int,
-    name: str,
-    artifact_count: int,
-    confidence: float,
-    x: float | None,
-    y: float | None,
+    row: Row,
     updated_at: datetime,
     last_active_at: datetime | None,
     recent: Mapping[int, int],
     config: EngineConfig,
 ) -> Node:
-    n_recent = recent.get(subspace_id, 0)
+    n_recent = recent.get(row["subspace_id"], 0)
+    is_placed = row["x"] is not None
     return Node(
-        subspace_id=subspace_id,
-        name=name,
-        artifact_count=artifact_count,
-        confidence=confidence,
-        x=0.0 if x is None else x,
-        y=0.0 if y is None else y,
-        is_placed=x is not None,
+        subspace_id=row["subspace_id"],
+        name=row["name"],
+        artifact_count=row["artifact_count"],
+        confidence=row["confidence"],
+        x=row["x"] if is_placed else 0.0,
+        y=row["y"] if is_placed else 0.0,
+        is_placed=is_placed,
         updated_at=updated_at,
         last_active_at=last_active_at,
         recent_artifact_count=n_recent,

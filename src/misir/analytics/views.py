@@ -202,7 +202,7 @@ async def space_analytics(
 
 
 def _heaviest(rows: Iterable[Row], n: int) -> list[int]:
-    """The topics that the n heaviest artifacts are in: those whose heaviest one is among the n heaviest of these."""
+    """The topics that the n heaviest artifacts are in: those with one of the n greatest max_weights."""
     weights = {
         row["subspace_id"]: row["max_weight"]
         for row in rows
