@@ -41,6 +41,7 @@ from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
 from misir.web.app import routes as web_app
+from misir.web.app.shell import page_of
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
@@ -86,6 +87,7 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
         middleware=middleware(settings),
     )
     install_error_handlers(app)
+    app.state.page_of = page_of
     app.router.routes.append(FoundRoute())
     for room in ROOMS:  # their own objects: included routers would be searched one route after another
         app.router.routes.extend(room.router.routes)

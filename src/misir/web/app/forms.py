@@ -29,6 +29,9 @@ class Form:
         found = [value for key, value in self._pairs if key == name]
         return (found[-1].strip() or None) if found else None
 
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name and value.strip()]
+
     def ids(self, name: str) -> list[int]:
         return [_number(name, value) for key, value in self._pairs if key == name and value.strip()]
 
