@@ -218,6 +218,10 @@ def pages_of(base: str) -> dict[str, str]:
         "search": "/app/search?q=wait+for+several+tasks+at+once",
         "start": "/app/start",
         "settings": "/app/settings",
+        "webhooks": "/app/settings/webhooks",
+        "rules": "/app/settings/rules",
+        "diagnostics": "/app/settings/diagnostics",
+        "dashboard": "/dashboard",
     }
 
 

@@ -131,6 +131,10 @@ def test_every_page_is_accessible_and_fits(page: Page, base: str, garden: dict[s
         page.goto(base + path.format(**garden))
         assert serious(axe.Axe().run(page, options={"resultTypes": ["violations"]}).response) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        shut = (
+            "[...document.querySelectorAll('[popover]')].every(e => getComputedStyle(e).display === 'none')"
+        )
+        assert page.evaluate(shut), (path, "no reason is shown before it is asked for")
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size({"width": 360, "height": 800})
         dark = page.evaluate("axe.run({runOnly: ['color-contrast'], resultTypes: ['violations']})")

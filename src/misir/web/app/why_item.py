@@ -13,6 +13,9 @@ from misir.search.schemas import Leg, Mode, SearchHit
 from misir.web.app.why import Why
 from misir.web.page import counted, day
 
+N_VISITS: Final = 20
+"""As many as an item's own answer has."""
+
 LEGS: Final[dict[Leg, str]] = {
     "name": "it is called what you typed",
     "words": "its title or text has your words",
@@ -54,7 +57,7 @@ def reasons_of_item(
             f"How far you went into it ({_level(item, config):g}) times how near it is to its topic, times "
             "how fresh it is: pages of its kind keep a fixed share of their weight every "
             f"{config.retention_period_days:.0f} days.",
-            f"Its last {counted(len(item.signals), 'visit')}.",
+            f"{counted(len(item.signals), 'visit')}{', the newest' if len(item.signals) == N_VISITS else ''}.",
             f"As of today, {day(now)}; read {day(item.captured_at)}.",
         ),
     }
