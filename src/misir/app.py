@@ -57,7 +57,12 @@ EXPOSED_HEADERS = (
     "Idempotency-Replayed",
 )
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
-FILE_ROUTES = {"/api/v1/imports": MAX_FILE + MIB, "/api/v1/artifacts/ingest": MAX_BYTES + MIB}
+FILE_ROUTES = {
+    "/api/v1/imports": MAX_FILE + MIB,
+    "/api/v1/artifacts/ingest": MAX_BYTES + MIB,
+    "/app/settings/transfer": MAX_FILE + MIB,
+    "/app/start/import": MAX_FILE + MIB,
+}
 """What takes files, and how much of them: the file, and what a form writes around it."""
 
 EXTENSION_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")

@@ -33,7 +33,8 @@ GARDEN = [
 PAGES = ["/app", "/app/everything", "/app/spaces/{space}/insights", "/app/spaces/{space}/edit", "/app/spaces/{space}/map",
          "/app/spaces/{space}", "/app/spaces/{space}/library", "/app/topics/{topic}", "/app/items/{item}",
          "/app/search?q=worms", "/app/start", "/app/spaces/{space}/add", "/app/settings", "/app/settings/rules",
-         "/app/settings/webhooks", "/app/settings/webhooks/{hook}", "/app/settings/diagnostics", "/app/away"]  # fmt: skip
+         "/app/settings/webhooks", "/app/settings/webhooks/{hook}", "/app/settings/diagnostics", "/app/settings/transfer",
+         "/app/away"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

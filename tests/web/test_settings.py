@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,60 @@ def test_what_was_put_away_comes_back(browser: httpx.Client) -> None:
     send(browser, undo[0], next=item)
     assert browser.get(item).status_code == 200
     send(browser, f"{item}/delete")
+
+
+BOOKMARKS = """<!DOCTYPE NETSCAPE-Bookmark-file-1>
+<DL><p>
+<DT><A HREF="https://example.org/rye" ADD_DATE="1700000000">Rye sourdough</A>
+<DT><A HREF="https://example.org/wheat" ADD_DATE="1700000100">Wheat and its proteins</A>
+</DL>"""
+
+
+def upload(browser: httpx.Client, path: str, text: str, **fields: str) -> httpx.Response:
+    token = re.search(r'name="csrf" value="([0-9a-f]+)"', browser.get("/app/settings").text)
+    assert token
+    file = {"file": ("bookmarks.html", text)}
+    return browser.post(path, data={"csrf": token[1], **fields}, files=file)
+
+
+def until(browser: httpx.Client, address: str, word: str) -> str:
+    deadline = time.monotonic() + 60
+    while word not in (page := browser.get(address).text):
+        assert time.monotonic() < deadline, page
+        time.sleep(0.1)
+    return page
+
+
+def test_bookmarks_are_looked_at_brought_in_and_taken_back(browser: httpx.Client) -> None:
+    space = re.search(r"/app/spaces/(\d+)", browser.get("/app").text)
+    assert space
+    seen = upload(browser, "/app/settings/transfer", BOOKMARKS, space=space[1], do="look")
+    assert "2 entries" in seen.text
+    assert "2 would be new" in seen.text
+    assert "What was brought" not in seen.text, "nothing was kept"
+    run = upload(browser, "/app/settings/transfer", BOOKMARKS, space=space[1], do="import").url.path
+    page = until(browser, run, "It is in<")
+    assert "2 new" in page
+    assert "Rye sourdough" in browser.get(f"{space[0]}/library").text
+    assert "Rye sourdough" in browser.get("/app/settings/export?space=&format=bookmarks").text
+    file = browser.get(f"/app/settings/export?space={space[1]}&format=jsonl")
+    assert file.headers["content-disposition"].startswith("attachment;")
+    assert "It is being taken back" in said(send(browser, f"{run}/undo"))
+    until(browser, run, "It was taken back<")
+    assert "Rye sourdough" not in browser.get(f"{space[0]}/library").text
+
+
+def test_a_first_space_can_begin_with_a_file(browser: httpx.Client) -> None:
+    refused = upload(browser, "/app/start/import", "nothing we read", name="Never")
+    assert refused.status_code == 422
+    assert "Never" not in browser.get("/app").text
+    begun = upload(browser, "/app/start/import", BOOKMARKS, name="Bread")
+    page = until(browser, begun.url.path, "It is in<")
+    map_page = re.search(r"(/app/spaces/\d+)/map", page)
+    assert map_page
+    assert browser.get(map_page[0]).status_code == 200
+    send(browser, f"{map_page[1]}/delete")
+    assert browser.post("/app/start/import", files={"file": ("b.html", BOOKMARKS)}).status_code == 403
 
 
 def test_work_that_failed_is_told_and_tried_again(

@@ -24,6 +24,7 @@ from misir.web.app import (
     space,
     start,
     topics,
+    transfer_page,
 )
 from misir.web.app.shell import PageRoute, refuse
 
@@ -45,6 +46,7 @@ ROOMS = (
     space,
     start,
     topics,
+    transfer_page,
 )
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 for room in ROOMS:  # their own objects, so that each is found by look-up

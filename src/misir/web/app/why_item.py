@@ -57,7 +57,7 @@ def reasons_of_item(
             f"How far you went into it ({_level(item, config):g}) times how near it is to its topic, times "
             "how fresh it is: pages of its kind keep a fixed share of their weight every "
             f"{config.retention_period_days:.0f} days.",
-            f"{counted(len(item.signals), 'visit')}{', the newest' if len(item.signals) == N_VISITS else ''}.",
+            counted(len(item.signals), "visit") + (" or more." if len(item.signals) == N_VISITS else "."),
             f"As of today, {day(now)}; read {day(item.captured_at)}.",
         ),
     }
