@@ -84,7 +84,8 @@ async function again() {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     const page = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
     const found = page && page.getElementById(part.id);
-    if (found) part.replaceWith(document.adoptNode(found));
+    if (found && !("again" in found.dataset)) location.reload(); // done: the rest of the page says how it went
+    else if (found) part.replaceWith(document.adoptNode(found));
   }
   again();
 }
