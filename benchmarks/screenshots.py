@@ -218,6 +218,11 @@ def pages_of(base: str) -> dict[str, str]:
         "search": "/app/search?q=wait+for+several+tasks+at+once",
         "start": "/app/start",
         "settings": "/app/settings",
+        "transfer": "/app/settings/transfer",
+        "webhooks": "/app/settings/webhooks",
+        "rules": "/app/settings/rules",
+        "diagnostics": "/app/settings/diagnostics",
+        "dashboard": "/dashboard",
     }
 
 

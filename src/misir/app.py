@@ -41,6 +41,7 @@ from misir.spaces import topic_routes as topics
 from misir.vitals import vital_signs
 from misir.web import metrics, pages, system
 from misir.web.app import routes as web_app
+from misir.web.app.shell import page_of
 from misir.webhooks import routes as webhooks
 
 ROOMS = (
@@ -56,7 +57,12 @@ EXPOSED_HEADERS = (
     "Idempotency-Replayed",
 )
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
-FILE_ROUTES = {"/api/v1/imports": MAX_FILE + MIB, "/api/v1/artifacts/ingest": MAX_BYTES + MIB}
+FILE_ROUTES = {
+    "/api/v1/imports": MAX_FILE + MIB,
+    "/api/v1/artifacts/ingest": MAX_BYTES + MIB,
+    "/app/settings/transfer": MAX_FILE + MIB,
+    "/app/start/import": MAX_FILE + MIB,
+}
 """What takes files, and how much of them: the file, and what a form writes around it."""
 
 EXTENSION_SCHEMES = ("chrome-extension", "moz-extension", "safari-web-extension")
@@ -86,6 +92,7 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
         middleware=middleware(settings),
     )
     install_error_handlers(app)
+    app.state.page_of = page_of
     app.router.routes.append(FoundRoute())
     for room in ROOMS:  # their own objects: included routers would be searched one route after another
         app.router.routes.extend(room.router.routes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -88,7 +88,18 @@ def problem(
     }
 
 
-def problem_response(request: Request, error: MisirError, **extra: Any) -> JSONResponse:
+PageOf = Callable[[Request, MisirError], Response | None]
+"""`app.state.page_of`: a refusal as a page, for a browser that asked for one; None: it is to have JSON."""
+
+
+def problem_response(request: Request, error: MisirError, **extra: Any) -> Response:
+    """A refusal as problem+json, or as a page where a browser asked for a page."""
+    page_of: PageOf | None = getattr(getattr(request.scope.get("app"), "state", None), "page_of", None)
+    page = page_of(request, error) if page_of is not None else None
+    return page if page is not None else _problem_json(request, error, extra)
+
+
+def _problem_json(request: Request, error: MisirError, extra: Mapping[str, Any]) -> JSONResponse:
     body = problem(
         error.status,
         error.slug,
@@ -97,7 +108,9 @@ def problem_response(request: Request, error: MisirError, **extra: Any) -> JSONR
         request_id=request.scope.get("state", {}).get("request_id", ""),
         **extra,
     )
-    return JSONResponse(body, error.status, headers=error.headers, media_type="application/problem+json")
+    varies = {} if request.url.path.startswith("/api/") else {"Vary": "Accept"}
+    headers = {**varies, **error.headers}
+    return JSONResponse(body, error.status, headers=headers, media_type="application/problem+json")
 
 
 SLUGS = {
@@ -129,7 +142,7 @@ def _fits(template: str, path: str) -> bool:
 def install_error_handlers(app: FastAPI) -> None:
     """Every refusal leaves as problem+json: ours, the router's, and the validator's."""
 
-    async def answer_ours(request: Request, error: Exception) -> JSONResponse:
+    async def answer_ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, MisirError)  # noqa: S101 - registered for this class only
         return problem_response(request, error)
 
@@ -138,7 +151,7 @@ def install_error_handlers(app: FastAPI) -> None:
         headers = {"Idempotency-Replayed": "true"}
         return Response(kept.body, kept.status, headers, "application/json")
 
-    async def answer_http(request: Request, error: Exception) -> JSONResponse:
+    async def answer_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
         # The framework's 400 means a body that is no text: to a client that is a 422 like any other.
         status = 422 if error.status_code == 400 else error.status_code
@@ -149,7 +162,7 @@ def install_error_handlers(app: FastAPI) -> None:
             headers["Allow"] = ", ".join(allowed_methods(app, request.url.path))
         return problem_response(request, MisirError(status, slug, detail, headers=headers))
 
-    async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    async def answer_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
         errors = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
         first = errors[0]

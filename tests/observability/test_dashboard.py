@@ -20,7 +20,8 @@ axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-LOOKS = [("light", 1200), ("dark", 1200), ("light", 360), ("dark", 360)]
+# Colours do not depend on the width, nor the layout on the colours: two looks cover both.
+LOOKS = [("light", 1200), ("dark", 360)]
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -63,6 +64,24 @@ def test_it_is_accessible_and_fits(browser: Browser, busy: httpx.Client) -> None
             page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / f"{scheme}-{width}.png", full_page=True)
         assert said == []
         context.close()
+
+
+def test_it_says_how_large_the_database_is_and_stands_without_one(
+    busy: httpx.Client, run_app: Callable[..., httpx.Client]
+) -> None:
+    found = busy.get("/dashboard/api").json()
+    tables = {one["name"]: one["total_bytes"] for one in found["database"]["tables"]}
+    assert 0 < tables["artifact"] < found["database"]["database_bytes"]
+    assert 1 <= found["database"]["connections"] <= found["database"]["max_connections"]
+    assert sum(found["statuses"].values()) == found["total_requests"]
+    assert found["latency_overall"]["count"] == sum(one["count"] for one in found["latency"].values())
+    assert found["latency_overall"]["p50_ms"] <= found["latency_overall"]["p99_ms"]
+    shown = {table["key"]: table["rows"] for table in found["shown"]["tables"]}
+    assert [row[0] for row in shown["embedding"]] == ["Texts in a call", "Texts in a run", "A call", "A run"]
+    assert shown["embedding"][1][3] == "1", "the median of lone texts"
+    away = run_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    assert "cannot be reached" in away.get("/dashboard/api").json()["database"]["problem"]
+    assert "cannot be reached" in away.get("/dashboard").text
 
 
 def test_it_refreshes_in_place(browser: Browser, busy: httpx.Client) -> None:

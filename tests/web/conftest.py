@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -17,6 +18,9 @@ from misir.app import create_app
 from misir.embed.embedder import Embedder
 from misir.embed.models import MINILM, model_unavailable
 from misir.settings import Settings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -46,6 +50,23 @@ HOSTILE = [
         "Flour, and paths of this computer.",
     ),
 ]
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for a module, each test with a profile of its own. Its loop would be in the way of others' for longer."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    play = pytest.importorskip("playwright.sync_api")
+    with play.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,11 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-play = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 GARDEN = [
     (
         "Compost needs air",
@@ -36,22 +32,14 @@ GARDEN = [
 ]
 PAGES = ["/app", "/app/everything", "/app/spaces/{space}/insights", "/app/spaces/{space}/edit", "/app/spaces/{space}/map",
          "/app/spaces/{space}", "/app/spaces/{space}/library", "/app/topics/{topic}", "/app/items/{item}",
-         "/app/search?q=worms", "/app/start", "/app/spaces/{space}/add", "/app/settings"]  # fmt: skip
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+         "/app/search?q=worms", "/app/start", "/app/spaces/{space}/add", "/app/settings", "/app/settings/rules",
+         "/app/settings/webhooks", "/app/settings/webhooks/{hook}", "/app/settings/diagnostics", "/app/settings/transfer",
+         "/app/away"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def base(start: Callable[..., str], until_ready: Callable[[str], str]) -> str:
     return until_ready(start(MOCK_USER_ID="somebody-with-a-garden"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with play.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -95,9 +83,11 @@ def garden(base: str, browser: Browser) -> dict[str, str]:
         sent |= {"captured_at": at.isoformat(), "dwell_time_ms": 240_000, "scroll_depth": 0.8}
         assert httpx.post(api + "/capture", json=sent, timeout=20).status_code == 201
     leave_a_silent_space(api)
+    hook = httpx.post(api + "/webhooks", json={"url": "https://garden.example/in"}).json()["id"]
     until_drawn(api, space)
     topics = {one["name"]: one["id"] for one in httpx.get(f"{api}/spaces/{space}/subspaces").json()}
-    return {"space": str(space), "item": item, "topic": str(topics["Soil"]), "light": str(topics["Light"])}
+    named = {"topic": topics["Soil"], "light": topics["Light"], "space": space, "hook": hook}
+    return {"item": item, **{name: str(number) for name, number in named.items()}}
 
 
 def leave_a_silent_space(api: str) -> None:
@@ -142,6 +132,10 @@ def test_every_page_is_accessible_and_fits(page: Page, base: str, garden: dict[s
         page.goto(base + path.format(**garden))
         assert serious(axe.Axe().run(page, options={"resultTypes": ["violations"]}).response) == [], path
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        shut = (
+            "[...document.querySelectorAll('[popover]')].every(e => getComputedStyle(e).display === 'none')"
+        )
+        assert page.evaluate(shut), (path, "no reason is shown before it is asked for")
         page.emulate_media(color_scheme="dark")
         page.set_viewport_size({"width": 360, "height": 800})
         dark = page.evaluate("axe.run({runOnly: ['color-contrast'], resultTypes: ['violations']})")
@@ -162,7 +156,7 @@ def test_an_item_is_moved_and_moved_back(page: Page, base: str, garden: dict[str
     assert "A person put it in “Light”" in page.get_by_role("region", name="Why it is here").inner_text()
     page.get_by_role("status").get_by_role("button", name="Undo").click()
     assert "Undone" in page.get_by_role("status").inner_text()
-    assert page.locator(".eyebrow").inner_text().endswith("Soil")
+    assert page.locator(".head .eyebrow").inner_text().endswith("Soil")
     page.reload()
     assert page.get_by_role("status").count() == 0, "what was said is said once"
 
@@ -283,6 +277,16 @@ def test_what_needs_attention_is_said_with_its_reason_until_it_is_dismissed(
     note.get_by_role("button", name="Dismiss").click()
     assert "Dismissed" in page.get_by_role("status").inner_text()
     assert note.count() == 0
+    page.get_by_role("status").get_by_role("button", name="Undo").click()
+    assert note.count() == 1, "taken back, it needs attention again"
+    note.get_by_role("button", name="Archive the space").click()
+    assert "Archived" in page.get_by_role("status").inner_text()
+    acted = httpx.get(base + "/api/v1/insights", params={"status": "acted"}).json()
+    assert [one["insight_data"]["rule"] for one in acted] == ["stagnation"], "what was done about it is noted"
+    page.get_by_role("link", name="Archive and trash").click()
+    page.get_by_role("button", name="Open Baking again").click()
+    page.goto(base + "/app")
+    assert note.count() == 0, "and it stays quiet"
 
 
 def test_the_map_leads_to_items_filters_zooms_and_goes_back_in_time(

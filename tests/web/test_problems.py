@@ -42,7 +42,7 @@ def test_a_page_says_what_it_means_and_what_to_do(
     assert facts["title"] == PROBLEMS[slug].title
 
 
-def test_an_unknown_one_is_a_problem_itself(library: str, html: Callable[..., httpx.Response]) -> None:
-    answer = html(library + "/problems/nonsense")
+def test_an_unknown_one_is_a_problem_itself(library: str) -> None:
+    answer = httpx.get(library + "/problems/nonsense")
     assert answer.status_code == 404
     assert answer.json()["type"] == "/problems/not-found"

@@ -77,3 +77,9 @@ update misir.insight i set
 where i.id = %(insight_id)s and i.user_id = %(user_id)s
   and (i.status::text <> %(status)s::text or %(status)s::text = 'snoozed')
   and exists (select 1 from misir.space s where s.id = i.space_id and s.user_id = i.user_id and s.deleted_at is null);
+
+-- name: reopen_insight
+-- What a person said of it is taken back; when it was said stays known.
+update misir.insight i set status = 'active', quiet_until = null
+where i.id = %(insight_id)s and i.user_id = %(user_id)s and i.status in ('dismissed', 'acted', 'snoozed')
+  and exists (select 1 from misir.space s where s.id = i.space_id and s.user_id = i.user_id and s.deleted_at is null);

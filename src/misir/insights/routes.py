@@ -68,6 +68,12 @@ async def post_snooze(me: Me, res: Res, now: Now, insight_id: PathId, body: Snoo
     return await views.snooze(res, me, insight_id, asked, now)
 
 
+@router.post("/insights/{insight_id}/reopen", responses=problems(404))
+async def post_reopen(me: Me, res: Res, now: Now, insight_id: PathId) -> Insight:
+    """Take a dismissal, an act or a snooze back: active again at once."""
+    return await views.reopen(res, me, insight_id, now)
+
+
 @router.get("/spaces/{space_id}/alerts", responses=problems(404))
 async def list_alerts(me: Me, res: Res, now: Now, space_id: PathId, as_of: AsOf = None) -> AlertList:
     """The rules that hold in the space, with their evidence and what can be done."""

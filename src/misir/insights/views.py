@@ -95,6 +95,25 @@ async def snooze(
     return await _set_status(res, user_id, insight_id, "snoozed", until, now)
 
 
+async def note_acted(res: Resources, user_id: uuid.UUID, insight_id: int, now: datetime) -> None:
+    """As `answer(…, "acted")`, beside what was done about it; one that is gone by that is no refusal."""
+    until = now + timedelta(days=res.config.insight_quiet_days)
+    values = {"insight_id": insight_id, "status": "acted", "quiet_until": until, "now": now}
+    async with res.database.as_user(user_id) as tx:
+        await tx.ask(SQL.set_status, values)
+
+
+async def reopen(res: Resources, user_id: uuid.UUID, insight_id: int, now: datetime) -> Insight:
+    """Take back what a person said of it. What has ended by itself stays ended."""
+    shown = _ANYTHING | {"now": now, "insight_ids": [insight_id], "limit": 1}
+    async with res.database.as_user(user_id) as tx:
+        await tx.ask(SQL.reopen_insight, insight_id=insight_id)
+        row = await (await tx.ask(SQL.list_insights, shown)).fetchone()
+    if row is None:
+        raise not_found("The insight")
+    return _insight(row)
+
+
 async def _set_status(
     res: Resources, user_id: uuid.UUID, insight_id: int, status: str, until: datetime, now: datetime
 ) -> Insight:

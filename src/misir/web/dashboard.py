@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,16 +77,21 @@ class Figures:
         return {key: Distribution(sorted(found.items()), sums.get(key, 0.0)) for key, found in bounds.items()}
 
     def distribution(self, name: str) -> Distribution:
+        """All of a histogram's samples, whatever their labels."""
         return self.distributions(name).get((), Distribution([], 0.0))
 
 
-def read_dashboard(families: Iterable[Metric], version: str) -> dict[str, Any]:
-    """Everything the page and its JSON say."""
+def read_dashboard(
+    families: Iterable[Metric], version: str, database: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Everything the page and its JSON say; `database`: its sizes, which no metric has."""
     figures = Figures(families)
     read: dict[str, Any] = {
         "total_requests": int(figures.sum("http_requests_total")),
         "requests": requests(figures),
+        "statuses": {key[0]: int(n) for key, n in figures.by("http_requests_total", "status").items()},
         "latency": latencies(figures),
+        "latency_overall": milliseconds(figures.distribution("http_request_duration_seconds")),
         "latency_note": NOTE,
         "in_progress": {
             " ".join(key): int(n)
@@ -115,6 +120,7 @@ def read_dashboard(families: Iterable[Metric], version: str) -> dict[str, Any]:
         "webhook_deliveries": {
             key[0]: int(n) for key, n in figures.by("webhook_deliveries_total", "result").items()
         },
+        "database": dict(database or {"tables": [], "problem": None}),
         "database_pool": {key[0]: int(n) for key, n in figures.by("db_pool_connections", "state").items()},
     }
     read["shown"] = show(read)
@@ -149,12 +155,9 @@ def milliseconds(found: Distribution) -> dict[str, Any]:
 
 
 def summary(found: Distribution) -> dict[str, Any]:
-    median = found.quantile(0.5)
-    return {
-        "count": int(found.count),
-        "avg": None if found.mean is None else round(found.mean, 3),
-        "p50": None if median is None else round(median, 3),
-    }
+    figures = {"avg": found.mean, **{f"p{q}": found.quantile(q / 100) for q in (50, 95, 99)}}
+    rounded = {name: None if value is None else round(value, 3) for name, value in figures.items()}
+    return {"count": int(found.count), **rounded}
 
 
 def embedding(figures: Figures) -> dict[str, Any]:
@@ -204,18 +207,24 @@ def show(read: dict[str, Any]) -> dict[str, Any]:
     """Words and numbers ready to be put in place, so that the page's script formats nothing itself."""
     return {
         "cards": _cards(read),
-        "tables": [_routes(read), _searches(read), _jobs(read), _limits(read), *_lists(read)],
+        "tables": [
+            *(_routes(read), _embedding(read), _searches(read), _jobs(read), _sizes(read), _limits(read)),
+            *_lists(read),
+        ],
     }
 
 
 def _cards(read: dict[str, Any]) -> list[dict[str, str]]:
     fit = read["assignment_fit"]["p50"]
-    embedded, pool = read["embedding"], read["database_pool"]
+    embedded, pool, database = read["embedding"], read["database_pool"], read["database"]
     together = embedded["run_texts"]["avg"]
     looked = embedded["cache_hits"] + embedded["cache_misses"]
     figures = {
         "Requests": _n(read["total_requests"]),
         "In progress": _n(sum(read["in_progress"].values())),
+        "All requests, p50": _shown_ms(read["latency_overall"]["p50_ms"]),
+        "All requests, p95": _shown_ms(read["latency_overall"]["p95_ms"]),
+        "All requests, p99": _shown_ms(read["latency_overall"]["p99_ms"]),
         "Up for": _span(read["uptime_s"]),
         "Workers": _n(read["workers"]),
         "Memory": f"{read['resident_memory_bytes'] / 2**20:,.0f} MiB",
@@ -230,6 +239,8 @@ def _cards(read: dict[str, Any]) -> list[dict[str, str]]:
         "Fit, median": "–" if fit is None else f"{fit:.2f}",
         "Connections free": f"{pool.get('available', 0)} of {pool.get('size', 0)}",
         "Waiting for one": _n(pool.get("waiting", 0)),
+        "Connections of the database": _of(database.get("connections"), database.get("max_connections")),
+        "Database": _size(database.get("database_bytes")),
     }
     return [{"label": label, "value": value} for label, value in figures.items()]
 
@@ -247,6 +258,28 @@ def _routes(read: dict[str, Any]) -> dict[str, Any]:
         for route, one in read["requests"].items()
     ]
     return _table("routes", "Requests by route", ["Route", *TIMES, "Answers by status"], rows)
+
+
+def _embedding(read: dict[str, Any]) -> dict[str, Any]:
+    embedded = read["embedding"]
+    counted = {"Texts in a call": embedded["batch_texts"], "Texts in a run": embedded["run_texts"]}
+    timed = {"A call": embedded["latency"], "A run": embedded["run_latency"]}
+    rows = [
+        [name, _n(one["count"]), _plain(one["avg"]), *(_whole(one[key]) for key in ("p50", "p95", "p99"))]
+        for name, one in counted.items()
+    ]
+    rows += [[name, *_times(one)] for name, one in timed.items()]
+    return _table("embedding", "Embedding", ["", *TIMES], rows)
+
+
+def _sizes(read: dict[str, Any]) -> dict[str, Any]:
+    rows = [
+        [one["name"], _n(one["estimated_rows"]), _size(one["total_bytes"]), _size(one["index_bytes"])]
+        for one in read["database"]["tables"]
+    ]
+    problem = read["database"]["problem"]
+    columns = ["Table", "Rows, about", "Size", "Of it indexes"]
+    return _table("sizes", "Largest tables", columns, [[problem, "–", "–", "–"]] if problem else rows)
 
 
 def _searches(read: dict[str, Any]) -> dict[str, Any]:
@@ -274,6 +307,7 @@ def _limits(read: dict[str, Any]) -> dict[str, Any]:
 
 def _lists(read: dict[str, Any]) -> list[dict[str, Any]]:
     lists = {
+        ("statuses", "Requests by status", "Status"): read["statuses"],
         ("captures", "Captures", "Result"): read["captures"],
         ("dropped", "Not embedded in time", "Calls, by reason"): read["embedding"]["dropped_calls"],
         ("refusals", "Refused tokens", "Kind"): read["auth_refusals"],
@@ -294,6 +328,32 @@ def _times(one: dict[str, Any] | None) -> list[str]:
 
 def _n(number: int) -> str:
     return f"{number:,}"
+
+
+def _plain(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _whole(value: float | None) -> str:
+    """A quantile of counts: where it lies within a bucket is no count, so the next one up."""
+    return "–" if value is None else _n(math.ceil(value))
+
+
+def _of(number: int | None, most: int | None) -> str:
+    return "–" if number is None else f"{_n(number)} of {_n(most or 0)}"
+
+
+def _size(n_bytes: int | None) -> str:
+    """Bytes in the largest unit that they fill.
+
+    >>> _size(None), _size(20_480), _size(20 * 2**20), _size(3 * 2**30)
+    ('–', '20 KiB', '20.0 MiB', '3.0 GiB')
+    """
+    if n_bytes is None:
+        return "–"
+    if n_bytes < 2**20:
+        return f"{n_bytes / 2**10:,.0f} KiB"
+    return f"{n_bytes / 2**20:,.1f} MiB" if n_bytes < 2**30 else f"{n_bytes / 2**30:,.1f} GiB"
 
 
 def _pairs(counts: dict[str, int]) -> str:

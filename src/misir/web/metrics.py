@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated, Any, Final
 
+import psycopg
 from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
@@ -17,13 +18,18 @@ from starlette.responses import JSONResponse, Response
 from misir.deps import Res
 from misir.errors import MisirError, forbidden
 from misir.plumbing.client_ip import Network, client_ip, is_loopback_peer
+from misir.plumbing.http import as_problem
 from misir.plumbing.metrics import read_exposition, read_families
+from misir.plumbing.sqlfile import load_statements
+from misir.resources import Resources
 from misir.settings import Settings
 from misir.web.dashboard import read_dashboard
 from misir.web.page import render
 
 TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 READ: Final = ["GET", "HEAD"]
+SQL = load_statements("misir.web", "dashboard.sql")
+N_TABLES: Final = 12
 FORWARDING: Final = {"forwarded", "x-real-ip"}
 
 
@@ -94,8 +100,21 @@ async def get_metrics() -> Response:
 
 
 async def dashboard(res: Res) -> dict[str, Any]:
-    families = await asyncio.to_thread(read_families)
-    return read_dashboard(families, res.settings.VERSION)
+    families, database = await asyncio.gather(asyncio.to_thread(read_families), measure_database(res))
+    return read_dashboard(families, res.settings.VERSION, database)
+
+
+async def measure_database(res: Resources) -> dict[str, Any]:
+    """Sizes and connections, or why they are not known: the dashboard stands while the database is away."""
+    try:
+        async with res.database.as_nobody() as tx:
+            whole = await tx.ask(SQL.measure_database)
+            tables = await tx.ask(SQL.measure_tables, limit=N_TABLES)
+            return {**(await whole.fetchone() or {}), "tables": await tables.fetchall(), "problem": None}
+    except MisirError as problem:
+        return {"tables": [], "problem": problem.detail}
+    except psycopg.OperationalError as lost:
+        return {"tables": [], "problem": as_problem(lost).detail}
 
 
 Dashboard = Annotated[dict[str, Any], Depends(dashboard)]

@@ -1,8 +1,10 @@
-"""PURE: which of our two forms a client prefers, after RFC 9110 §12.5.1."""
+"""Which of our two forms a client prefers, after RFC 9110 §12.5.1."""
 
 from __future__ import annotations
 
 import re
+
+from starlette.requests import Request
 
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)")
 
@@ -17,6 +19,10 @@ def prefers_html(accept: str | None) -> bool:
     """
     ranges = _ranges(accept or "*/*")
     return _quality(ranges, "text/html") > _quality(ranges, "application/json")
+
+
+def wants_html(request: Request) -> bool:
+    return prefers_html(",".join(request.headers.getlist("accept")))
 
 
 def _ranges(accept: str) -> dict[str, float]:

@@ -9,7 +9,7 @@ from misir.deps import Now, Res
 from misir.errors import not_found
 from misir.resources import Resources
 from misir.web.home import explain_match, read_home
-from misir.web.negotiate import prefers_html
+from misir.web.negotiate import wants_html
 from misir.web.page import STATIC, CachedFiles, render
 from misir.web.problems import PROBLEMS
 from misir.web.reference import read_reference
@@ -57,10 +57,6 @@ async def get_problem(slug: str, request: Request, res: Res) -> Response:
 
 def mount_static(app: FastAPI) -> None:
     app.mount("/static", CachedFiles(directory=STATIC), name="static")
-
-
-def wants_html(request: Request) -> bool:
-    return prefers_html(",".join(request.headers.getlist("accept")))
 
 
 def _frame(request: Request, res: Resources) -> dict[str, str]:

@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from misir.deps import Now, Res
 from misir.fields import PathId
-from misir.insights.findings import Severity
+from misir.insights.findings import Rule, Severity
 from misir.insights.schemas import Insight, Snooze, SuggestedAction
-from misir.insights.views import answer, list_insights, snooze
+from misir.insights.views import answer, list_insights, note_acted, reopen, snooze
 from misir.resources import Resources
-from misir.web.app.forms import read_form
+from misir.web.app.forms import Form, read_form
+from misir.web.app.rules import RuleInWords, rules_in_words
 from misir.web.app.session import Visitor
 from misir.web.app.shell import SQL, PageRoute, go
 from misir.web.app.why import Why
@@ -28,20 +29,6 @@ router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute
 
 N_SHOWN: Final = 12
 N_TITLES: Final = 3
-
-RULES: Final = {
-    "low_margin": "Raised when the mean fit of the last 5 items of a space is below 0.3.",
-    "high_drift": "Raised when a topic shifted within 7 days by more than is usual for you.",
-    "velocity_drop": "Raised when a week has less than half of a month's usual items, from 2 a week on.",
-    "confidence_drop": "Raised when a topic's confidence fell by more than 0.2 within 7 days.",
-    "stagnation": "Raised when nothing was read in a space for 14 days.",
-    "burst": "Raised from 5 items within 24 hours on, where that is more than on 9 of 10 of your days.",
-    "intention_gap": "Raised when a month's reading is nearer to other topics than to what the space is for.",
-    "echo": "Raised when more than 80 % of the last 50 items come from one site.",
-    "never_read": "Raised when items were saved more than 30 days ago and never opened.",
-    "merge_proposal": "Raised when fewer than 3 in 4 items of two topics lie nearest to their own.",
-    "split_proposal": "Raised when a topic's items fall into two groups that are clearly apart.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +56,24 @@ async def read_notes(res: Resources, me: uuid.UUID, now: datetime, space_id: int
         rows = await (await tx.ask(SQL.list_titles, artifact_ids=wanted)).fetchall()
     titles = {row["id"]: row["title"] for row in rows}
     urgent = sorted(found, key=lambda insight: -list(Severity).index(insight.severity))
-    return [_note(insight, titles) for insight in urgent]
+    rules = rules_in_words(res.config)
+    return [_note(insight, titles, rules) for insight in urgent]
 
 
-def _note(insight: Insight, titles: Mapping[int, str]) -> Note:
+def _note(insight: Insight, titles: Mapping[int, str], rules: Mapping[Rule, RuleInWords]) -> Note:
     named = [one for one in insight.insight_data.artifact_ids[:N_TITLES] if one in titles]
     ways = [way for way in map(way_of, insight.actions) if way is not None]
-    return Note(insight, _why(insight), [(one, titles[one]) for one in named], ways)
+    return Note(insight, _why(insight, rules), [(one, titles[one]) for one in named], ways)
 
 
-def _why(insight: Insight) -> Why:
+def _why(insight: Insight, rules: Mapping[Rule, RuleInWords]) -> Why:
     evidence, data = insight.evidence, insight.insight_data
     told = [f"{name}: {_figure(evidence[name])}" for name in ("effect", "threshold") if name in evidence]
     sample = evidence.get("sample_size", len(data.artifact_ids))
     return Why(
         insight.headline,
         insight.description,
-        RULES.get(data.rule, f"Raised by the rule {data.rule}."),
+        rules[Rule(data.rule)].said,
         "; ".join([f"{sample} items", *told]),
         _dates(evidence, insight.created_at),
     )
@@ -163,15 +151,43 @@ def _fields(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(one)) for name, values in listed for one in values]
 
 
+async def acted(res: Resources, me: uuid.UUID, form: Form, now: datetime) -> None:
+    """After what a form did: the insight that offered it (`insight`, if one did) has been acted on."""
+    if (insight_id := form.id("insight")) is not None:
+        await note_acted(res, me, insight_id, now)
+
+
 @router.post("/insights/{insight_id}/dismiss")
 async def post_dismiss(request: Request, me: Visitor, res: Res, now: Now, insight_id: PathId) -> Response:
     form = await read_form(request)
     await answer(res, me, insight_id, "dismissed", now)
-    return go(request, form.get("next"), "Dismissed: it stays quiet for 7 days.")
+    said = f"Dismissed: it stays quiet for {res.config.insight_quiet_days} days."
+    return go(request, form.get("next"), said, undo=_undo(insight_id))
+
+
+@router.post("/insights/{insight_id}/act")
+async def post_act(request: Request, me: Visitor, res: Res, now: Now, insight_id: PathId) -> Response:
+    """Done, by whatever means."""
+    form = await read_form(request)
+    await answer(res, me, insight_id, "acted", now)
+    said = "Noted as done: it comes back only if its cause still holds in a week."
+    return go(request, form.get("next"), said, undo=_undo(insight_id))
 
 
 @router.post("/insights/{insight_id}/snooze")
 async def post_snooze(request: Request, me: Visitor, res: Res, now: Now, insight_id: PathId) -> Response:
     form = await read_form(request)
     await snooze(res, me, insight_id, Snooze.model_validate({"days": 7}), now)
-    return go(request, form.get("next"), "Put off: it comes back in a week, if it still holds.")
+    said = "Put off: it comes back in a week, if it still holds."
+    return go(request, form.get("next"), said, undo=_undo(insight_id))
+
+
+@router.post("/insights/{insight_id}/reopen")
+async def post_reopen(request: Request, me: Visitor, res: Res, now: Now, insight_id: PathId) -> Response:
+    form = await read_form(request)
+    await reopen(res, me, insight_id, now)
+    return go(request, form.get("next"), "It is back among what needs attention.")
+
+
+def _undo(insight_id: int) -> str:
+    return f"/app/insights/{insight_id}/reopen"

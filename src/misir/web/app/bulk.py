@@ -12,6 +12,7 @@ from misir.deps import Now, Res
 from misir.errors import invalid
 from misir.library.bulk import change_artifacts
 from misir.library.schemas import Bulk
+from misir.web.app.attention import acted
 from misir.web.app.forms import Form, read_form
 from misir.web.app.session import Visitor
 from misir.web.app.shell import PageRoute, go
@@ -23,6 +24,7 @@ router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute
 async def post_bulk(request: Request, me: Visitor, res: Res, now: Now) -> Response:
     form = await read_form(request)
     done = await change_artifacts(res, me, read_bulk(form), now)
+    await acted(res, me, form, now)
     undo = f"/app/corrections/{done.correction_ids[0]}/undo" if len(done.correction_ids) == 1 else None
     return go(request, form.get("next"), done.message, undo=undo, changes=done.topics)
 

@@ -14,6 +14,7 @@ from misir.limits import API, bucket_of
 from misir.resources import Resources
 from misir.web.app.session import Visitor
 from misir.web.app.shell import SQL, PageRoute, show
+from misir.web.app.why_item import why_found
 from misir.web.home import Question, ask, explain_match
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
@@ -35,6 +36,7 @@ async def get_search(request: Request, me: Visitor, res: Res) -> Response:
         "more": _more(question),
         "topics": topics,
         "explain": lambda hit: explain_match(hit, calibration),
+        "why_found": lambda hit, mode: why_found(hit, mode, calibration, res.config),
     }
     status = question.problem.status if question and question.problem else 200
     return await show(request, me, "app/search.html", values, page="search", status=status)

@@ -29,6 +29,9 @@ class Form:
         found = [value for key, value in self._pairs if key == name]
         return (found[-1].strip() or None) if found else None
 
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name and value.strip()]
+
     def ids(self, name: str) -> list[int]:
         return [_number(name, value) for key, value in self._pairs if key == name and value.strip()]
 
@@ -54,10 +57,15 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise invalid("The form cannot be read: go back and send it again.") from None
     form = Form(pairs)
+    require_ours(request, form)
+    return form
+
+
+def require_ours(request: Request, form: Form) -> None:
+    """The form has the image of the secret that this browser has. Raises MisirError 403."""
     expected = token_of(request.cookies.get(COOKIE, ""))
     if not expected or not hmac.compare_digest(expected.encode(), (form.get(FIELD) or "").encode()):
         raise forbidden("This form is out of date: go back, reload the page, and send it again.")
-    return form
 
 
 def require_same_site(request: Request) -> None:

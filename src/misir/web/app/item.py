@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,8 +15,8 @@ from misir.deps import Now, Res
 from misir.errors import invalid
 from misir.fields import PathId
 from misir.library.correct import delete_artifact, patch_artifact, restore_artifact
-from misir.library.explain import explain
-from misir.library.schemas import ArtifactPatch
+from misir.library.explain import Explanation, MoveOfArtifact, explain
+from misir.library.schemas import ArtifactDetail, ArtifactPatch, SignalItem
 from misir.library.views import get_artifact
 from misir.orient.reading import EngagementLevel
 from misir.spaces.undo import undo_correction
@@ -21,6 +24,7 @@ from misir.spaces.views import get_space, list_subspaces
 from misir.web.app.forms import Form, read_form
 from misir.web.app.session import Visitor
 from misir.web.app.shell import PageRoute, go, show
+from misir.web.app.why_item import reasons_of_item
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
 
@@ -30,15 +34,60 @@ async def get_item(request: Request, me: Visitor, res: Res, now: Now, artifact_i
     item = await get_artifact(res, me, artifact_id, now)
     space = await get_space(res.database, me, item.space_id, now)
     topics = await list_subspaces(res.database, me, item.space_id, limit=100)
+    why = await explain(res, me, artifact_id)
     values = {
         "item": item,
         "space": space,
         "topics": {topic.id: topic.name for topic in topics},
         "open_topics": [topic for topic in topics if topic.state != "retired"],
-        "why": await explain(res, me, artifact_id),
+        "why": why,
+        "reasons": reasons_of_item(item, why, res.config, res.embedder.calibration, now),
+        "timeline": tell_timeline(item, why),
+        "strip": draw_strip(item.signals, now),
         "levels": [level for level in EngagementLevel if level.rank >= item.engagement_level.rank],
     }
     return await show(request, me, "app/item.html", values, page="space", space_id=item.space_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that happened to an item: a visit, or a correction that moved it."""
+
+    at: datetime
+    visit: SignalItem | None = None
+    move: MoveOfArtifact | None = None
+
+
+def tell_timeline(item: ArtifactDetail, why: Explanation) -> list[Moment]:
+    """PURE: visits and moves in one order, newest first."""
+    visits = [Moment(one.occurred_at, visit=one) for one in item.signals]
+    moves = [Moment(one.created_at, move=one) for one in why.corrections]
+    return sorted([*visits, *moves], key=lambda one: one.at, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A visit on the strip: its place, 0..600, and how far it went, 0..3."""
+
+    x: float
+    depth: int
+    at: datetime
+
+
+def draw_strip(visits: Sequence[SignalItem], now: datetime) -> list[Dot]:
+    """PURE: visits from the first one known to now; nothing for a single one, which has no course."""
+    if len(visits) < 2:
+        return []
+    first = min(one.occurred_at for one in visits)
+    seconds = max((now - first).total_seconds(), 1.0)
+    return [
+        Dot(
+            8 + 584 * min((one.occurred_at - first).total_seconds() / seconds, 1.0),
+            one.engagement_level.rank,
+            one.occurred_at,
+        )
+        for one in reversed(visits)
+    ]
 
 
 @router.post("/items/{artifact_id}/move")

@@ -1,6 +1,12 @@
-"""A space's own form: its name, what it is for, and putting it away."""
+"""A space's own form: its name, what it is for, what was corrected in it, and putting it away."""
 
 from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
@@ -9,20 +15,64 @@ from starlette.responses import Response
 from misir.deps import Now, Res
 from misir.errors import invalid
 from misir.fields import PathId
+from misir.resources import Resources
 from misir.spaces.keep import delete_space, patch_space, restore_space
-from misir.spaces.schemas import SpacePatch
-from misir.spaces.views import get_space
+from misir.spaces.schemas import Correction, SpacePatch, Subspace
+from misir.spaces.undo import WAYS_BACK
+from misir.spaces.views import get_space, list_corrections, list_subspaces
+from misir.web.app.attention import acted
 from misir.web.app.forms import read_form
 from misir.web.app.session import Visitor
-from misir.web.app.shell import PageRoute, go, show
+from misir.web.app.shell import SQL, PageRoute, go, show
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
 
 
+N_CORRECTIONS: Final = 20
+N_NAMED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A correction as a page tells it: with the items and topics it touched, by id and name."""
+
+    correction: Correction
+    items: list[tuple[int, str]]
+    topics: list[tuple[int, str]]
+    can_undo: bool
+
+
 @router.get("/spaces/{space_id}/edit")
 async def get_edit(request: Request, me: Visitor, res: Res, now: Now, space_id: PathId) -> Response:
-    values = {"space": await get_space(res.database, me, space_id, now), "tab": "edit"}
+    space = await get_space(res.database, me, space_id, now)
+    made = await list_corrections(res.database, me, space_id, limit=N_CORRECTIONS)
+    topics = await list_subspaces(res.database, me, space_id, limit=100)
+    values = {
+        "space": space,
+        "corrections": await tell_corrections(res, me, made.corrections, topics, now),
+        "tab": "edit",
+    }
     return await show(request, me, "app/edit.html", values, page="space", space_id=space_id)
+
+
+async def tell_corrections(
+    res: Resources, me: uuid.UUID, made: Sequence[Correction], topics: Sequence[Subspace], now: datetime
+) -> list[Told]:
+    """Corrections with the names of what they touched, and whether each can still be taken back."""
+    named = sorted({one for correction in made for one in correction.artifact_ids[:N_NAMED]})
+    async with res.database.as_user(me) as tx:
+        rows = await (await tx.ask(SQL.list_titles, artifact_ids=named)).fetchall()
+    titles, names = {row["id"]: row["title"] for row in rows}, {topic.id: topic.name for topic in topics}
+    since = now - timedelta(days=res.config.undo_days)
+    return [
+        Told(
+            one,
+            [(item, titles[item]) for item in one.artifact_ids[:N_NAMED] if item in titles],
+            [(topic, names[topic]) for topic in one.subspace_ids if topic in names],
+            can_undo=one.kind not in WAYS_BACK and one.undone_by is None and one.created_at > since,
+        )
+        for one in made
+    ]
 
 
 @router.post("/spaces/{space_id}/edit")
@@ -42,8 +92,9 @@ async def post_edit(request: Request, me: Visitor, res: Res, now: Now, space_id:
 @router.post("/spaces/{space_id}/archive")
 async def post_archive(request: Request, me: Visitor, res: Res, now: Now, space_id: PathId) -> Response:
     """Read-only from now on."""
-    await read_form(request)
+    form = await read_form(request)
     await patch_space(res, me, space_id, SpacePatch.model_validate({"archived": True}), now)
+    await acted(res, me, form, now)
     said, undo = "Archived: it can be read and takes nothing in.", f"/app/spaces/{space_id}/open"
     return go(request, f"/app/spaces/{space_id}", said, undo=undo)
 

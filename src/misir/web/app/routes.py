@@ -8,11 +8,14 @@ from starlette.responses import Response
 from misir.errors import not_found
 from misir.web.app import (
     attention,
+    away_page,
     bulk,
     door,
+    engine_page,
     everything,
     find,
     home,
+    hooks_page,
     insights_page,
     item,
     keep,
@@ -21,6 +24,7 @@ from misir.web.app import (
     space,
     start,
     topics,
+    transfer_page,
 )
 from misir.web.app.shell import PageRoute, refuse
 
@@ -36,9 +40,13 @@ ROOMS = (
     map_page,
     keep,
     settings_page,
+    hooks_page,
+    engine_page,
+    away_page,
     space,
     start,
     topics,
+    transfer_page,
 )
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 for room in ROOMS:  # their own objects, so that each is found by look-up

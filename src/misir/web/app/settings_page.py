@@ -1,12 +1,12 @@
-"""Settings: the look, keys for scripts and the extension, and what this Misir runs with."""
+"""Settings: who you are here, and keys for scripts and the extension."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from pydantic import ValidationError
+from starlette.responses import Response
 
 from misir.deps import Res
 from misir.errors import invalid
@@ -17,7 +17,6 @@ from misir.profile.schemas import MetadataPatch, time_zones
 from misir.web.app.forms import Form, read_form
 from misir.web.app.session import Visitor
 from misir.web.app.shell import PageRoute, go, show
-from misir.web.system import get_ready
 
 router = APIRouter(prefix="/app", include_in_schema=False, route_class=PageRoute)
 
@@ -70,11 +69,6 @@ async def _show(request: Request, me: Visitor, res: Res, created: CreatedKey | N
         "zones": sorted(time_zones()),
         "keys": [key for key in (await list_keys(res.database, me)).keys if key.revoked_at is None],
         "created": created,
-        "readiness": await get_ready(res, Response()),
-        "model": res.embedder.fingerprint,
-        "dimension": res.embedder.dimension,
-        "calibration": asdict(res.embedder.calibration),
-        "engine": asdict(res.config),
-        "user_id": me,
+        "tab": "you",
     }
     return await show(request, me, "app/settings.html", values, page="settings")

@@ -25,6 +25,7 @@ from misir.spaces.schemas import Standing, TopicChange
 from misir.web.app import words
 from misir.web.app.forms import leave_secret, secret_of, token_of
 from misir.web.app.session import forget, keep, set_cookie
+from misir.web.negotiate import wants_html
 from misir.web.page import counted, render
 
 SQL = load_statements("misir.web.app", "app.sql")
@@ -35,6 +36,8 @@ THEMES: Final = ("system", "light", "dark")
 HOME: Final = "/app"
 N_TOLD: Final = 4
 SIGN_IN: Final = "/app/sign-in"
+DATA: Final = ("/api/", "/metrics", "/health", "/dashboard/api")
+"""What is for programs, whatever they say they accept."""
 
 Answer = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -67,11 +70,19 @@ async def refuse(request: Request, problem: MisirError) -> Response:
         response: Response = RedirectResponse(f"{SIGN_IN}?next={quote(local_path(request.url.path))}", 303)
         forget(response)
         return response
-    response = render(
-        "app/problem.html",
-        {"problem": problem, **outside(request), "page": "problem"},
-        status=problem.status,
-    )
+    return show_problem(request, problem)
+
+
+def page_of(request: Request, problem: MisirError) -> Response | None:
+    """A refusal outside the app's own routes as a page, where a browser asked; the API's stay JSON."""
+    is_page = not request.url.path.startswith(DATA) and wants_html(request)
+    return show_problem(request, problem) if is_page else None
+
+
+def show_problem(request: Request, problem: MisirError) -> Response:
+    state = request.scope.get("state", {})
+    values = {"problem": problem, "page": "problem", "request_id": state.get("request_id")}
+    response = render("app/problem.html", {**values, **outside(request)}, status=problem.status)
     response.headers.update(problem.headers)
     return response
 
@@ -119,7 +130,7 @@ async def show(
 
 
 async def list_menu(res: Resources, me: uuid.UUID) -> list[dict[str, Any]]:
-    """The spaces as the menu names them, the most recently opened ones being no business of ours."""
+    """The live spaces as the menu names them, the most recently opened ones being no business of ours."""
     async with res.database.as_user(me) as tx:
         return await (await tx.ask(SQL.list_menu_spaces)).fetchall()
 

@@ -15,6 +15,7 @@ from misir.spaces import reshape
 from misir.spaces.declare import declare_topic, patch_topic
 from misir.spaces.schemas import Reshaped
 from misir.spaces.topic_schemas import NewTopic, TopicPatch
+from misir.web.app.attention import acted
 from misir.web.app.forms import Form, read_form
 from misir.web.app.session import Visitor
 from misir.web.app.shell import PageRoute, go
@@ -67,19 +68,25 @@ async def post_merge(request: Request, me: Visitor, res: Res, now: Now, topic_id
     into = form.id("into")
     if into is None:
         raise invalid("Choose the topic that this one should go into.")
-    return _told(request, await reshape.merge_topics(res, me, topic_id, into, now))
+    done = await reshape.merge_topics(res, me, topic_id, into, now)
+    await acted(res, me, form, now)
+    return _told(request, done)
 
 
 @router.post("/topics/{topic_id}/split")
 async def post_split(request: Request, me: Visitor, res: Res, now: Now, topic_id: PathId) -> Response:
-    await read_form(request)
-    return _told(request, await reshape.split_topic(res, me, topic_id, now))
+    form = await read_form(request)
+    done = await reshape.split_topic(res, me, topic_id, now)
+    await acted(res, me, form, now)
+    return _told(request, done)
 
 
 @router.post("/topics/{topic_id}/retire")
 async def post_retire(request: Request, me: Visitor, res: Res, now: Now, topic_id: PathId) -> Response:
-    await read_form(request)
-    return _told(request, await reshape.retire_topic(res, me, topic_id, now))
+    form = await read_form(request)
+    done = await reshape.retire_topic(res, me, topic_id, now)
+    await acted(res, me, form, now)
+    return _told(request, done)
 
 
 def _told(request: Request, done: Reshaped) -> Response:

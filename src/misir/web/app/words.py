@@ -46,6 +46,24 @@ EVENTS: Final = {
 }
 
 
+CORRECTIONS: Final = {
+    "adopt": "A topic was born of items that were in none",
+    "move": "Moved",
+    "delete": "Deleted",
+    "restore": "Restored",
+    "merge": "Topics merged",
+    "split": "A topic split",
+    "retire": "A topic retired",
+    "consolidate": "Tidied up",
+    "seed": "A topic declared",
+    "marker": "A topic's phrases changed",
+    "undo": "Undone",
+}
+"""Every kind of entry in a space's log that is no visit."""
+
+ACTORS: Final = {"user": "you", "engine": "the engine", "admin": "an administrator"}
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """How a space is doing, in two words, and why. `tone`: ok, watch or calm."""
@@ -114,9 +132,25 @@ def ago(moment: datetime, now: datetime) -> str:
         return "just now"
     if 86_400 <= seconds < 172_800:
         return "yesterday"
+    return f"{_units(seconds)} ago"
+
+
+def ahead(moment: datetime, now: datetime) -> str:
+    """When something is due, as `ago` says when it was.
+
+    >>> from datetime import UTC
+    >>> now = datetime(2026, 3, 20, 12, tzinfo=UTC)
+    >>> [ahead(now + timedelta(minutes=minutes), now) for minutes in (-3, 0, 5, 125)]
+    ['now', 'now', 'in 5 minutes', 'in 2 hours']
+    """
+    seconds = (moment - now).total_seconds()
+    return "now" if seconds < 60 else f"in {_units(seconds)}"
+
+
+def _units(seconds: float) -> str:
     unit, length = next((unit, length) for until, unit, length in _UNITS if seconds < until)
     number = max(1, round(seconds / length)) if length > 86_400 else int(seconds // length)
-    return f"{number} {unit}{'' if number == 1 else 's'} ago"
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 _UNITS: Final = (

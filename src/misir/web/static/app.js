@@ -74,3 +74,19 @@ function count() {
 addEventListener("change", count);
 addEventListener("found", count);
 addEventListener("pageshow", count);
+
+// A part that is not finished yet is asked for again until it is.
+async function again() {
+  const part = document.querySelector("[data-again]");
+  if (!part) return;
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  if (!document.hidden) {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    const page = answer?.ok && new DOMParser().parseFromString(await answer.text(), "text/html");
+    const found = page && page.getElementById(part.id);
+    if (found && !("again" in found.dataset)) location.reload(); // done: the rest of the page says how it went
+    else if (found) part.replaceWith(document.adoptNode(found));
+  }
+  again();
+}
+again();
