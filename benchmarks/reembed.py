@@ -85,6 +85,8 @@ def main() -> None:
             url = postgres.url("misir")
             migrate(url, app_login="app", service_login="worker", model=MINILM)
             with psycopg.connect(url, autocommit=True) as conn:
+                # The swap drops it, and filling it row by row takes long.
+                conn.execute("drop index misir.embedding_nearest")
                 conn.execute(FILL.format(n=n, topics=N_TOPICS, model=MINILM.fingerprint).encode())
                 conn.execute("vacuum analyze")
             found = asyncio.run(measure(postgres, url))
