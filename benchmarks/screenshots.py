@@ -177,7 +177,7 @@ def settle(base: str) -> None:
         before = seen
 
 
-SIZES: Final = {"desktop": (1280, 760), "phone": (390, 844)}
+SIZES: Final = {"desktop": (1200, 720), "phone": (390, 844)}
 
 
 def shoot(browser: Browser, base: str) -> None:
