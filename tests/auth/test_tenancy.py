@@ -179,6 +179,7 @@ REQUESTS: dict[str, list[Sent]] = {
     "POST /api/v1/insights/generate": [Sent("/insights/generate", needs="write")],
     "POST /api/v1/insights/{insight_id}/dismiss": [Sent("/insights/{insight}/dismiss", needs="write")],
     "POST /api/v1/insights/{insight_id}/act": [Sent("/insights/{insight}/act", needs="write")],
+    "POST /api/v1/insights/{insight_id}/reopen": [Sent("/insights/{insight}/reopen", needs="write")],
     "POST /api/v1/insights/{insight_id}/snooze": [
         Sent("/insights/{insight}/snooze", body={"days": 2}, needs="write")
     ],
