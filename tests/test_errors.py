@@ -87,8 +87,8 @@ def test_too_large_with_and_without_a_length(client: httpx.Client) -> None:
 
 def test_a_mistake_of_ours_is_500_and_tells_nothing(run_app: Callable[..., httpx.Client], fakes: Any) -> None:
     broken = fakes.embedder_of()
-    broken._backend = broken._load()
-    broken._backend.run = lambda windows: windows.no_such_thing  # a mistake nobody foresaw
+    # A mistake nobody foresaw
+    broken._engine._backend.ready().run = lambda windows: windows.no_such_thing
     client = run_app(embedder=broken)
     client.headers["Origin"] = ORIGIN
     space = client.post("/api/v1/spaces", json={"name": "S"}).json()["id"]
