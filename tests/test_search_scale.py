@@ -59,7 +59,7 @@ def fill(owner: psycopg.Connection[Any], fingerprint: str) -> dict[int, np.ndarr
     rows = owner.execute("select id from misir.artifact where user_id = %s order by id", [ME]).fetchall()
     mine = {row[0]: vectors[number] for number, row in enumerate(rows)}
     owner.execute("update misir.space set embedding_count = 10000 where user_id = %s", [ME])
-    owner.execute("analyze misir.artifact, misir.embedding")
+    owner.execute("vacuum analyze misir.artifact, misir.embedding")
     return mine
 
 

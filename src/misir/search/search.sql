@@ -16,12 +16,18 @@ select set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hns
 select set_config('enable_sort', 'on', true);
 
 -- name: nearest_hits
--- Exact, and without looking at pages that are far: the nearest vectors first, then which of them are current.
+-- Exact, and without looking at pages that are far: the nearest vectors first, then which of them are current. Each
+-- distance is computed once ("offset 0" keeps the planner from doing it for the filter and for the order again).
 with near as materialized (
-  select e.artifact_id, e.content_hash, e.vector <=> %(vector)s as distance
-  from misir.embedding e
-  where e.user_id = %(user_id)s and e.model = %(model)s and (e.vector <=> %(vector)s) <= %(max_distance)s
-  order by (e.vector <=> %(vector)s) + 0, e.artifact_id desc
+  select scanned.artifact_id, scanned.content_hash, scanned.distance
+  from (
+    select e.artifact_id, e.content_hash, e.vector <=> %(vector)s as distance
+    from misir.embedding e
+    where e.user_id = %(user_id)s and e.model = %(model)s
+    offset 0
+  ) scanned
+  where scanned.distance <= %(max_distance)s
+  order by scanned.distance, scanned.artifact_id desc
   limit %(n_near)s
 )
 select a.id as artifact_id, 1 - near.distance as similarity, (select count(*) from near) as n_near
