@@ -183,7 +183,6 @@ REQUESTS: dict[str, list[Sent]] = {
     "POST /api/v1/insights/{insight_id}/snooze": [
         Sent("/insights/{insight}/snooze", body={"days": 2}, needs="write")
     ],
-    "POST /api/v1/insights/{insight_id}/reopen": [Sent("/insights/{insight}/reopen", needs="write")],
     "GET /api/v1/profile": [Sent("/profile")],
     "PATCH /api/v1/profile": [Sent("/profile", body={"settings": {"theme": "dark"}}, needs="write")],
     "PATCH /api/v1/profile/metadata": [Sent("/profile/metadata", body={"timezone": "UTC"}, needs="write")],
