@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: install run test lint format lock screenshots
+.PHONY: install run test lint format lock bench screenshots
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
@@ -46,6 +46,10 @@ format: .venv/installed-dev
 # A picture of every page, of six simulated weeks of reading, into docs/screenshots. Needs Chromium.
 screenshots: .venv/installed-dev
 	$(BIN)/python benchmarks/screenshots.py
+
+# Every benchmark, one after another, into docs/performance.md. ARGS="--full" takes an hour.
+bench: .venv/installed-dev
+	$(BIN)/python benchmarks/everything.py $(ARGS)
 
 # The versions everybody gets: the newest that pyproject.toml allows.
 lock: .venv/installed-dev
