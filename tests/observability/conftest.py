@@ -59,6 +59,13 @@ class Service:
             time.sleep(0.1)
         pytest.fail("the workers did not come up: " + self.log())
 
+    def until_ready(self) -> None:
+        """The model, too: its process comes up after the workers."""
+        deadline = time.monotonic() + 60
+        while self.client.get("/health/ready").status_code != 200:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.1)
+
     def log(self) -> str:
         return self.log_path.read_text("utf-8")
 
