@@ -32,7 +32,7 @@ async def flood(url: str, asked: list[tuple[str, str]], clients: int = 16) -> li
         for method, path in waiting:
             async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
                 some = [(method, path), *_next(waiting, 24)]
-                answers += [(*one, (await client.request(*one)).status_code) for one in some]
+                answers.extend([(*one, (await client.request(*one)).status_code) for one in some])
 
     await asyncio.gather(*(ask() for _ in range(clients)))
     return answers
