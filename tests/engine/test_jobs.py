@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -162,6 +164,27 @@ def test_what_is_kept_for_a_time_is_forgotten_and_nothing_else(
     assert library.differences() == []
     library.ask("POST", f"/artifacts/{ids[3]}/restore")
     assert library.differences() == []
+
+
+def test_what_is_restored_while_the_sweep_looks_at_it_stays(
+    library: Any, owner: psycopg.Connection[Any]
+) -> None:
+    space = library.declare("A", "sea")
+    library.capture(space, "1", "sea")
+    owner.execute("update misir.artifact set deleted_at = now() - interval '31 days'")
+
+    async def forget(res: Resources) -> None:
+        await sweep(res, datetime.now(UTC))
+
+    sweeping = threading.Thread(target=lambda: library.in_process(forget, embedder=library.embedder))
+    with owner.transaction():
+        owner.execute("update misir.artifact set deleted_at = null")
+        sweeping.start()
+        while owner.execute("select 1 from pg_locks where not granted").fetchone() is None:
+            assert sweeping.is_alive()
+            time.sleep(0.02)
+    sweeping.join(30)
+    assert owner.execute("select count(*) from misir.artifact").fetchone() == (1,)
 
 
 def test_retention_acts_only_for_who_asks_for_it(

@@ -14,6 +14,7 @@ from misir.plumbing.sqlfile import load_statements
 from misir.resources import Resources
 from misir.spaces.corrections import SQL as LOG
 from misir.spaces.corrections import list_touched, log_correction
+from misir.spaces.keep import TRASH
 from misir.spaces.rebuild import rebuild_topics
 from misir.webhooks.outbox import emit_all
 
@@ -21,7 +22,6 @@ SQL = load_statements("misir.jobs", "retention.sql")
 
 KEYS_FOR: Final = timedelta(hours=24)
 EVENTS_FOR: Final = timedelta(days=30)
-TRASH_FOR: Final = timedelta(days=30)
 SWEEP_EVERY: Final = timedelta(hours=1)
 RETAIN_EVERY: Final = timedelta(days=1)
 
@@ -37,8 +37,8 @@ async def sweep(res: Resources, now: datetime) -> datetime:
     steps = (
         (SQL.forget_idempotency_keys, now - KEYS_FOR, N_KEYS),
         (SQL.forget_events, now - EVENTS_FOR, N_EVENTS),
-        (SQL.purge_trashed_artifacts, now - TRASH_FOR, N_ARTIFACTS),
-        (SQL.purge_trashed_spaces, now - TRASH_FOR, N_SPACES),
+        (SQL.purge_trashed_artifacts, now - TRASH, N_ARTIFACTS),
+        (SQL.purge_trashed_spaces, now - TRASH, N_SPACES),
     )
     for statement, before, limit in steps:
         while await _forget(res, statement, before, limit):

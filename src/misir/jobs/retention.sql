@@ -12,15 +12,19 @@ delete from misir.webhook_event where id = any(array(
 -- name: purge_trashed_artifacts
 -- For good, with everything that hangs on them. Topics forgot them when they were trashed. The artifacts of a trashed
 -- space go first, in portions, so that the space itself goes in one short step.
-delete from misir.artifact where id = any(array(
+-- The condition stands outside as well: what was restored between the look and the deletion stays.
+delete from misir.artifact t where t.id = any(array(
   (select id from misir.artifact where deleted_at < %(before)s order by deleted_at limit %(limit)s)
   union
   (select a.id from misir.space s join misir.artifact a on a.space_id = s.id and a.user_id = s.user_id
-   where s.deleted_at < %(before)s limit %(limit)s)));
+   where s.deleted_at < %(before)s limit %(limit)s)))
+  and (t.deleted_at < %(before)s or exists (
+    select 1 from misir.space s where s.id = t.space_id and s.user_id = t.user_id and s.deleted_at < %(before)s));
 
 -- name: purge_trashed_spaces
 delete from misir.space s where s.id = any(array(
   select id from misir.space where deleted_at < %(before)s order by deleted_at limit %(limit)s))
+  and s.deleted_at < %(before)s
   and not exists (select 1 from misir.artifact a where a.space_id = s.id and a.user_id = s.user_id);
 
 -- name: leave_retention

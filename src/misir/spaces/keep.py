@@ -20,10 +20,7 @@ from misir.webhooks.outbox import emit
 SQL = load_statements("misir.spaces", "spaces_write.sql")
 
 TRASH: Final = timedelta(days=30)
-"""How long a deleted space can be restored; then the worker purges it."""
-
-PURGE_WITHIN_S: Final = 600.0
-"""How long the worker may take to purge a space: it is all of it or nothing."""
+"""How long a deleted space can be restored; then the worker purges it (jobs/retention.py)."""
 
 Row = dict[str, Any]
 
@@ -77,7 +74,6 @@ async def delete_space(res: Resources, user_id: uuid.UUID, space_id: int, now: d
     async with res.database.as_user(user_id) as tx:
         space = await _lock(tx, space_id)
         await tx.ask(SQL.trash_space, space_id=space_id, now=now)
-        await enqueue(tx, space_id, now + TRASH)
         await emit(tx, "space.deleted", {"space_id": space_id, "name": space["name"], "purged": False})
     res.wake_worker()
 
@@ -107,15 +103,3 @@ async def purge_space(res: Resources, user_id: uuid.UUID, space_id: int) -> None
         await tx.ask(SQL.purge_space, space_id=space_id)
         await emit(tx, "space.deleted", {"space_id": space_id, "name": space["name"], "purged": True})
     res.wake_worker()
-
-
-async def empty_trash(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> datetime:
-    """The worker's part: purge what has been in the trash for 30 days. When to look again, if not yet."""
-    async with res.database.as_service(user_id, patience_s=PURGE_WITHIN_S) as tx:
-        row = await (await tx.ask(SQL.lock_whole_space_for_update, space_id=space_id)).fetchone()
-        if row is None or row["deleted_at"] is None:  # purged, or restored meanwhile
-            return now
-        ends_at: datetime = row["deleted_at"] + TRASH
-        if now >= ends_at:
-            await tx.ask(SQL.purge_space, space_id=space_id)
-    return ends_at

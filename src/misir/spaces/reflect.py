@@ -17,7 +17,6 @@ from misir.insights.find import reflect_on_insights
 from misir.resources import Resources
 from misir.spaces.consolidation import consolidate_space
 from misir.spaces.drift import SQL, judge_drift
-from misir.spaces.keep import empty_trash
 from misir.spaces.map import draw_map
 from misir.spaces.naming import name_topics
 from misir.spaces.sleep import put_to_sleep
@@ -29,13 +28,11 @@ NEXT: Final = timedelta(days=1)
 async def reflect(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> datetime:
     """Look at the space; the answer is when to look again, unless something happens before.
 
-    One that is archived is left as it is; one that has been in the trash for 30 days is purged.
+    One that is archived, or in the trash, is left as it is.
     """
     async with res.database.as_service(user_id) as tx:
         space = await (await tx.ask(SQL.load_standing, space_id=space_id)).fetchone()
-    if space is not None and space["deleted_at"] is not None:
-        return await empty_trash(res, user_id, space_id, now)
-    if space is None or space["archived_at"] is not None:
+    if space is None or space["archived_at"] is not None or space["deleted_at"] is not None:
         return now + NEXT
     await judge_drift(res, user_id, space_id, now)
     await consolidate_space(res, user_id, space_id, now)
