@@ -5,6 +5,7 @@ MISIR_IMPORT_ROWS makes it longer (2000, 30000); 400 rows and one kill otherwise
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from misir.jobs.worker import work_on
+from misir.resources import Resources
 
 ROWS = int(os.environ.get("MISIR_IMPORT_ROWS", "400"))
 KILLS = 1 if ROWS < 2000 else 3
@@ -92,3 +96,25 @@ def test_a_killed_import_goes_on_and_loses_and_doubles_nothing(
     assert count(owner, "artifact") == count(owner, "signal") == ROWS - 3
     assert count(owner, "import_file") == 0
     assert shelf.differences() == []
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_its_import_to_the_next_at_once(
+    shelf: Any, owner: psycopg.Connection[Any]
+) -> None:
+    import_id = shelf.send(rows(), "urls.txt")["id"]
+
+    async def stop_in_the_middle(res: Resources) -> None:
+        working = asyncio.create_task(work_on(res))
+        while count(owner, "artifact") == 0:
+            await asyncio.sleep(0.01)
+        working.cancel()
+        await asyncio.wait([working], timeout=30)
+        assert working.cancelled()
+
+    shelf.in_process(stop_in_the_middle, embedder=shelf.embedder)
+    assert shelf.run(import_id)["state"] == "running"
+    leased = owner.execute("select lease, leased_until, attempts from misir.job where kind = 'import'")
+    assert leased.fetchall() == [(None, None, 0)]
+    shelf.work()
+    assert shelf.run(import_id)["state"] == "done"
+    assert count(owner, "artifact") == ROWS - 3

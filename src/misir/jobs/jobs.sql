@@ -43,6 +43,11 @@ where id = %(job_id)s and user_id = %(user_id)s and lease = %(lease)s and versio
 update misir.job set leased_until = null, lease = null, last_error = %(error)s, run_at = %(next_at)s
 where id = %(job_id)s and user_id = %(user_id)s and lease = %(lease)s;
 
+-- name: give_back
+-- Not done, through no fault of its own: the next worker takes it at once instead of waiting for the lease to run out.
+update misir.job set leased_until = null, lease = null, attempts = greatest(attempts - 1, 0)
+where id = %(job_id)s and user_id = %(user_id)s and lease = %(lease)s;
+
 -- name: measure_queue
 -- How many jobs of each kind wait, are due, are being done, or failed the last time; and how long the oldest is overdue.
 select kind,

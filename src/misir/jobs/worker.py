@@ -38,6 +38,9 @@ KEEP_EVERY_S: Final = 40.0
 RETRY_S: Final = (5, 30, 120, 600, 3600)
 """Seconds until a failed job is tried again; the last one from then on."""
 
+GIVE_BACK_WITHIN_S: Final = 2.0
+"""A worker that stops leaves its jobs to others, unless the database keeps it waiting."""
+
 MAX_ERROR: Final = 200
 
 
@@ -148,8 +151,20 @@ async def _lease(res: Resources, kinds: Sequence[str], now: datetime) -> Job | N
 
 
 async def _do(res: Resources, job: Job, now: datetime) -> None:
-    """Do it and say when to do it next. A database that is gone leaves the job to whoever leases it next."""
+    """One lease from its first statement to its last; who is stopped in between gives it back."""
     keeping = asyncio.create_task(_keep_lease(res, job))
+    try:
+        await _try(res, job, now)
+    except asyncio.CancelledError:
+        with suppress(MisirError, psycopg.OperationalError):
+            await _give_back(res, job)
+        raise
+    finally:
+        keeping.cancel()
+
+
+async def _try(res: Resources, job: Job, now: datetime) -> None:
+    """Do it and say when to do it next. A database that is gone leaves the job to whoever leases it next."""
     try:
         next_at = await WORK[job.kind](res, job, now)
     except Exception as error:
@@ -161,8 +176,6 @@ async def _do(res: Resources, job: Job, now: datetime) -> None:
         count_job(job.kind, "done")
         with suppress(MisirError, psycopg.OperationalError):
             await _finish(res, job, next_at, now)
-    finally:
-        keeping.cancel()
 
 
 async def _keep_lease(res: Resources, job: Job) -> None:
@@ -190,6 +203,12 @@ async def _fail(res: Resources, job: Job, error: Exception, now: datetime) -> No
     name = type(error).__name__[:MAX_ERROR]
     async with res.database.as_service(job.user_id) as tx:
         await tx.ask(SQL.fail_job, job_id=job.id, lease=job.lease, error=name, next_at=next_at)
+
+
+async def _give_back(res: Resources, job: Job) -> None:
+    """By who is asked to stop; nothing happens if the job was finished just before."""
+    async with res.database.as_service(job.user_id, patience_s=GIVE_BACK_WITHIN_S) as tx:
+        await tx.ask(SQL.give_back, job_id=job.id, lease=job.lease)
 
 
 async def _measure(res: Resources) -> None:

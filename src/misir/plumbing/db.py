@@ -335,7 +335,11 @@ async def connect(url: str) -> Connection:
     """One connection that knows our types, in no transaction yet. It is the caller's to close."""
     make = psycopg.AsyncConnection[DictRow].connect
     conn = await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
-    await _prepare(conn)
+    try:
+        await _prepare(conn)
+    except BaseException:  # cancelled, too: nobody else knows that it is open
+        await conn.close()
+        raise
     return conn
 
 
