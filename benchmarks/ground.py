@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import platform
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import uvloop
 
 from misir.embed.embedder import build_embedder
 from misir.plumbing.embedded_postgres import EmbeddedPostgres
@@ -112,7 +112,7 @@ def run(measure: Callable[..., Awaitable[list[Row]]], name: str, description: st
     parser.add_argument("--huge", action="store_true", help="up to 1,000,000 rows")
     parser.add_argument("--json", action="store_true", help=f"write benchmarks/results/{name}.json")
     asked = parser.parse_args()
-    rows = asyncio.run(measure(is_full=asked.full or asked.huge, is_huge=asked.huge))
+    rows = uvloop.run(measure(is_full=asked.full or asked.huge, is_huge=asked.huge))
     for row in rows:
         spread = f" ({row['low']}–{row['high']})" if "low" in row else ""
         goal = "" if row["target"] is None else f"  target {row['target']}: {row['verdict']}"

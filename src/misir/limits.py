@@ -64,6 +64,9 @@ def _is(paths: str, path: str) -> bool:
     return re.fullmatch(paths.replace("{}", r"\{\}"), path) is not None
 
 
+_policy = cache(Policy)
+
+
 def policy_of(settings: Settings, name: str) -> Policy:
     return Policy(name, getattr(settings, _setting_of(name)))
 
@@ -78,7 +81,7 @@ def bucket_of(
     """One bucket per user, method and route template, never shared; some count each space apart."""
     rule = rule_of(method, template)
     space = f":{_plain_id(path_params)}" if rule.is_per_space else ""
-    policy = Policy(rule.name, getattr(settings, rule.setting))
+    policy = _policy(rule.name, getattr(settings, rule.setting))
     return Bucket(policy, f"user:{user_id.hex}:{rule.route}{space}")
 
 

@@ -54,6 +54,10 @@ class Tally:
                 return last_ms + WINDOW_MS - now_ms
         return WINDOW_MS
 
+    def first_frees_in(self, now_ms: int) -> int:
+        """Milliseconds until the oldest units are free again; 0 when there are none."""
+        return self.entries[0][0] + WINDOW_MS - now_ms if self.entries else 0
+
     def saw(self, now_ms: int, used: int, reset_ms: int) -> None:
         """Redis said `used`; that stays true at least until its oldest units come back."""
         self.seen, self.seen_until_ms = used, now_ms + reset_ms
@@ -67,12 +71,11 @@ class Tally:
         self.forget(now_ms)
         own_room = share - self.used
         common_room = limit - self.seen - self.debt if now_ms < self.seen_until_ms else own_room
-        room = min(own_room, common_room)
-        if cost == 0:
-            return True, room, 0
-        if cost <= room:
-            self.add(now_ms, cost)
-            self.debt += cost
+        room = own_room if own_room < common_room else common_room
+        if cost <= room or cost == 0:
+            if cost:
+                self.add(now_ms, cost)
+                self.debt += cost
             return True, room - cost, 0
         own_wait_ms = self.frees_in(now_ms, cost - own_room) if cost > own_room else 0
         common_wait_ms = self.seen_until_ms - now_ms if cost > common_room else 0
