@@ -105,7 +105,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_its_import_to_the_next_at_once(
 
     async def stop_in_the_middle(res: Resources) -> None:
         working = asyncio.create_task(work_on(res))
-        while count(owner, "artifact") == 0:
+        while count(owner, "artifact") == 0:  # noqa: ASYNC110 - only the database tells
             await asyncio.sleep(0.01)
         working.cancel()
         await asyncio.wait([working], timeout=30)

@@ -71,7 +71,7 @@ class Tally:
         self.forget(now_ms)
         own_room = share - self.used
         common_room = limit - self.seen - self.debt if now_ms < self.seen_until_ms else own_room
-        room = own_room if own_room < common_room else common_room
+        room = min(own_room, common_room)
         if cost <= room or cost == 0:
             if cost:
                 self.add(now_ms, cost)
