@@ -6,16 +6,14 @@ Through the product's own pipeline, in this process, on a PostgreSQL of its own;
 from __future__ import annotations
 
 import asyncio
-import re
 import statistics
 import time
 from datetime import UTC, datetime
-from pydoc_data.topics import topics
 from typing import Any
 
 import numpy as np
 import psycopg
-from ground import ME, Row, interleaved, plain_row, postgres, ratio_row, resources, run
+from ground import ME, VOCABULARY, Row, interleaved, plain_row, postgres, ratio_row, resources, run
 from pgvector import HalfVector
 
 from misir.capture.batch import capture_batch
@@ -27,12 +25,6 @@ from misir.spaces.schemas import NewSpace
 
 N_ITEMS = 100
 TABLES = ("artifact", "embedding", "signal")
-
-
-VOCABULARY = np.array(
-    sorted({word for text in topics.values() for word in re.findall(r"\b[a-z]{3,12}\b", text)})
-)
-"""Some thousand English words of Python's own documentation."""
 
 
 class Bench:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from baseline.sentences import open_encoder
 
 from misir.demo import read_documents
 from misir.embed.backends import Backend, open_backend
@@ -119,16 +120,9 @@ async def embed_all(embedder: Embedder, texts: Sequence[str]) -> None:
 
 
 def document_baseline(texts: Sequence[str]) -> Callable[[], Any] | None:
-    """`SentenceTransformer.encode` on the same model, where the extra and the weights are there."""
-    try:
-        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - an extra
-    except ImportError:
-        return None
-    try:
-        model = SentenceTransformer("sentence-transformers/all-MiniLM-L6-v2", local_files_only=True)
-    except OSError:
-        return None
-    return lambda: [model.encode(text) for text in texts]
+    """`SentenceTransformer.encode`, one text after the other, where the extra `peers` is installed."""
+    encode = open_encoder()
+    return None if encode is None else lambda: [encode(text) for text in texts]
 
 
 def take_turns(ways: dict[str, Callable[[], Any]], n_texts: int, rounds: int) -> dict[str, list[Lap]]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import sys
@@ -15,8 +16,10 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import Any
 
+import numpy as np
 import psycopg
 import uvloop
 
@@ -30,6 +33,11 @@ ME = uuid.UUID("6d697369-7200-5000-8000-000000000001")
 RESULTS = Path(__file__).parent / "results"
 MOST_SPREAD = 2.0
 """A ratio whose rounds differ by more says nothing."""
+
+VOCABULARY = np.array(
+    sorted({word for text in topics.values() for word in re.findall(r"\b[a-z]{3,12}\b", text)})
+)
+"""Some thousand English words of Python's own documentation."""
 
 Row = dict[str, Any]
 Work = Callable[[int], Awaitable[Any]]

@@ -86,7 +86,7 @@ class World:
         return np.asarray(self.around(np.array([self.chance.integers(first, last)]))[0])
 
     async def search(self, user: uuid.UUID, query: np.ndarray) -> list[int]:
-        async with self.res.database.as_user(user, plans="force_custom_plan", reads_only=True) as tx:
+        async with self.res.database.as_user(user, plans="force_generic_plan", reads_only=True) as tx:
             library = await measure_library(tx)
             leg = await ask_meaning(tx, self.res, query, EVERYTHING, NO_FILTERS, library)
             return [row["artifact_id"] for row in await read_meaning(tx, leg)]

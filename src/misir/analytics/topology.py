@@ -49,7 +49,7 @@ async def get_topology(
 ) -> Topology:
     """Nodes, and the frames of the last 90 days that lead to them. Raises MisirError 404."""
     at = as_of or now
-    async with res.database.as_user(user_id) as tx:
+    async with res.database.as_user(user_id, reads_only=True) as tx:
         await load_space(tx, space_id)
         layout = await (await tx.ask(SQL.load_layout, space_id=space_id)).fetchone() or {}
         today = await (await tx.ask(SQL.list_nodes, space_id=space_id, limit=CAP)).fetchall()
