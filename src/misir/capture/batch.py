@@ -22,6 +22,7 @@ from misir.deps import require_same_user
 from misir.errors import MisirError
 from misir.plumbing.db import Tx
 from misir.plumbing.metrics import count_capture
+from misir.plumbing.turns import breathing
 from misir.receipt import Receipt
 from misir.resources import Resources
 
@@ -103,7 +104,7 @@ async def capture_batch(
     MisirError 503 without a database: what was taken in before is known when the batch is sent again.
     """
     batch = Batch(res, user_id, note)
-    pages = [(index, _read(batch, index, item, now)) for index, item in enumerate(items)]
+    pages = [(index, _read(batch, index, item, now)) async for index, item in breathing(enumerate(items))]
     known = await _find_known(batch, [(index, page) for index, page in pages if page is not None])
     by_space: dict[int, list[_Waiting]] = {}
     for index, ready in await _embed(batch, known):
@@ -170,8 +171,8 @@ async def _embed(batch: Batch, items: Sequence[_Item]) -> list[_Waiting]:
                 raise
             await _put_aside(batch, [item for item in items if item.index in texts])
         else:
-            made_of = zip(texts.items(), made, strict=True)
-            readings |= {index: embedded(text, one) for (index, text), one in made_of}
+            made_of = breathing(zip(texts.items(), made, strict=True))
+            readings |= {index: embedded(text, one) async for (index, text), one in made_of}
     return [
         (item.index, Ready(item.page, item.known, readings[item.index]))
         for item in items

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import Enum, auto
@@ -86,15 +85,15 @@ class Chunk:
     _newcomers: dict[tuple[int, int], list[_Newcomer]] = field(default_factory=lambda: defaultdict(list))
     _pooled: list[Vector] = field(default_factory=list)
 
-    def take_all(self, items: Sequence[Ready]) -> None:
-        """Decide the pages, or those before one that has to wait for the rest to be written."""
-        for number, item in enumerate(items):
-            outcome = self._take(number, item)
-            if outcome is Unsettled.NEXT:
-                return
-            self.outcomes.append(outcome)
-            if outcome is Unsettled.TEXT_CHANGED or self.after is not None:
-                return
+    def take_next(self, item: Ready) -> bool:
+        """Decide the page after those that have outcomes. False: the pages after it have to wait until the
+        rest is written, and so has this one if it got no outcome.
+        """
+        outcome = self._take(len(self.outcomes), item)
+        if outcome is Unsettled.NEXT:
+            return False
+        self.outcomes.append(outcome)
+        return outcome is not Unsettled.TEXT_CHANGED and self.after is None
 
     def must_revive(self, item: Ready) -> bool:
         """Is the first page in the trash, and this visit the one to bring it back?"""

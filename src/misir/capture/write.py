@@ -15,6 +15,7 @@ from misir.capture.values import as_json, centroids
 from misir.jobs.queue import enqueue
 from misir.library.correct import revive_artifact
 from misir.plumbing.db import Tx
+from misir.plumbing.turns import breathing
 from misir.resources import Resources
 from misir.spaces.birth import give_birth
 from misir.spaces.rebuild import rebuild_topics
@@ -41,7 +42,7 @@ async def take_in(tx: Tx, res: Resources, items: Sequence[Ready]) -> list[Outcom
         await revive_artifact(tx, res, artifact_id, now)
         chunk = await _begin(tx, res, items)
         chunk.ground.same_events = [None]  # a visit after the deletion is a new one
-    chunk.take_all(items)
+    await _decide(chunk, items)
     if chunk.signals:
         await _write(tx, res, chunk, now)
     if chunk.after is not None:
@@ -51,6 +52,13 @@ async def take_in(tx: Tx, res: Resources, items: Sequence[Ready]) -> list[Outcom
 
 async def _begin(tx: Tx, res: Resources, items: Sequence[Ready]) -> Chunk:
     return Chunk(await load_ground(tx, res, items), res.embedder.calibration, res.config)
+
+
+async def _decide(chunk: Chunk, items: Sequence[Ready]) -> None:
+    """The pages, or those before one that has to wait. Half a millisecond a page: others get their turn."""
+    async for item in breathing(items):
+        if not chunk.take_next(item):
+            return
 
 
 async def _write(tx: Tx, res: Resources, chunk: Chunk, now: datetime) -> None:
