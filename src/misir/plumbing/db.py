@@ -335,11 +335,10 @@ async def connect(url: str) -> Connection:
     """One connection that knows our types, in no transaction yet. It is the caller's to close."""
     make = psycopg.AsyncConnection[DictRow].connect
     conn = await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(conn.close)  # who is cancelled here leaves nobody who knows that it is open
         await _prepare(conn)
-    except BaseException:  # cancelled, too: nobody else knows that it is open
-        await conn.close()
-        raise
+        stack.pop_all()
     return conn
 
 
