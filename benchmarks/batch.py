@@ -186,7 +186,7 @@ async def _measure_growth(bench: Bench, sizes: list[int]) -> list[Row]:
             await capture(bench.res, ME, request, datetime.now(UTC))
             taken.append(time.perf_counter() - started)
         costs[size] = statistics.median(taken)
-        rows.append(plain_row(f"capture with {size:,} artifacts in the space", costs[size] * 1e3, "ms"))
+        rows.append(plain_row(f"capture into a space with {size:,} artifacts", costs[size] * 1e3, "ms"))
     first, last = min(sizes), max(sizes)
     name = f"capture with {last:,} artifacts against {first:,}"
     return [*rows, plain_row(name, costs[last] / costs[first], "ratio", 1.5, at_least=False)]

@@ -73,6 +73,7 @@ class Bench:
         self.spec, self.fast_spec = resolve_model(self.settings), resolve_model(fast)
         self.backend: Backend[Any] = open_backend(self.spec, self.settings)
         self.fast_backend: Backend[Any] = open_backend(self.fast_spec, fast)
+        self.encode = open_encoder()
         self.noted = Noted()
         documents = [document_text(one["title"], one["content"]) for one in read_documents()]
         chance = np.random.default_rng(20261126)
@@ -119,12 +120,6 @@ async def embed_all(embedder: Embedder, texts: Sequence[str]) -> None:
     await embedder.embed_texts_batch(texts)
 
 
-def document_baseline(texts: Sequence[str]) -> Callable[[], Any] | None:
-    """`SentenceTransformer.encode`, one text after the other, where the extra `peers` is installed."""
-    encode = open_encoder()
-    return None if encode is None else lambda: [encode(text) for text in texts]
-
-
 def take_turns(ways: dict[str, Callable[[], Any]], n_texts: int, rounds: int) -> dict[str, list[Lap]]:
     laps: dict[str, list[Lap]] = {name: [] for name in ways}
     for number in range(rounds + 1):
@@ -166,9 +161,9 @@ def throughput(bench: Bench, rounds: int) -> list[Row]:
         "ours, fast build": bench.fast,
     }
     bound, ours, naive, fast = ways
-    baseline = document_baseline(bench.texts)
-    if baseline is not None:
-        ways["sentence-transformers' encode"] = baseline
+    encode = bench.encode
+    if encode is not None:
+        ways["sentence-transformers' encode"] = lambda: encode(list(bench.texts))
     laps = take_turns(ways, len(bench.texts), rounds)
     rows = []
     for name, found in laps.items():
@@ -182,7 +177,7 @@ def throughput(bench: Bench, rounds: int) -> list[Row]:
 
     rows.append(ratio_row("throughput against the bound", ratios(bound, ours, "wall"), 0.9))
     rows.append(ratio_row("CPU of naive batches of 32 against ours", ratios(naive, ours, "cpu"), 3.5))
-    if baseline is not None:
+    if encode is not None:
         theirs = list(ways)[-1]
         rows.append(ratio_row(f"CPU of {theirs} against ours", ratios(theirs, ours, "cpu"), 2.0))
         rows.append(ratio_row(f"CPU of {theirs} against the fast build", ratios(theirs, fast, "cpu"), 3.5))
@@ -191,32 +186,48 @@ def throughput(bench: Bench, rounds: int) -> list[Row]:
 
 
 async def lone_query(bench: Bench, n: int) -> list[Row]:
-    embedder = bench.embedder()
-    await embedder.embed_text("warm", "query")
-    bound, ours = [], []
-    for i in range(n):
-        # The same text both times, since a word more is a token more; our cache is off.
-        question = f"how do I wait for task number {i}"
+    """One question at a time, each asked of everybody: the same text, since a word more is a token more."""
+    embedder, fast = bench.embedder(), bench.embedder(bench.fast_backend)
+    encode = bench.encode
 
-        async def ask(question: str = question) -> None:
-            await embedder.embed_text(question, "query")
+    async def bound(question: str) -> None:
+        bench.run_alone(question)
 
-        for _ in range(2):
+    async def ours(question: str) -> None:
+        await embedder.embed_text(question, "query")
+
+    async def ours_fast(question: str) -> None:
+        await fast.embed_text(question, "query")
+
+    async def theirs(question: str) -> None:
+        assert encode is not None
+        encode(question)
+
+    ways = {"bound": bound, "ours": ours, "fast": ours_fast} | ({"theirs": theirs} if encode else {})
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for i in range(-5, 2 * n):
+        for name, way in list(ways.items())[:: -1 if i % 2 else 1]:
             started = time.perf_counter()
-            bench.run_alone(question)
-            bound.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            await ask()
-            ours.append(time.perf_counter() - started)
-    fifth = len(ours) // 5
-    ratios = [
-        statistics.median(ours[i : i + fifth]) / statistics.median(bound[i : i + fifth])
-        for i in range(0, fifth * 5, fifth)
+            await way(f"how do I wait for task number {i // 2}")
+            if i >= 0:
+                taken[name].append(time.perf_counter() - started)
+    fifth = len(taken["ours"]) // 5
+    groups = [slice(at, at + fifth) for at in range(0, fifth * 5, fifth)]
+
+    def ratios(one: str, other: str) -> list[float]:
+        return [statistics.median(taken[one][at]) / statistics.median(taken[other][at]) for at in groups]
+
+    rows = [
+        plain_row("lone query", 1e3 * statistics.median(taken["ours"]), "ms"),
+        ratio_row("lone query against the bound", ratios("ours", "bound"), 1.2, at_most=True),
     ]
-    return [
-        plain_row("lone query", 1e3 * statistics.median(ours), "ms"),
-        ratio_row("lone query against the bound", ratios, 1.2, at_most=True),
-    ]
+    if encode is not None:
+        rows.append(
+            ratio_row("lone query: sentence-transformers' encode over ours", ratios("theirs", "ours"), 2.0)
+        )
+        name = "lone query: sentence-transformers' encode over the fast build"
+        rows.append(ratio_row(name, ratios("theirs", "fast"), 4.0))
+    return rows
 
 
 async def under_load(bench: Bench) -> list[Row]:

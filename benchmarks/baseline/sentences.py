@@ -24,8 +24,8 @@ SHAPE = {
 MAX_TOKENS = 256
 
 
-def open_encoder() -> Callable[[str], Any] | None:
-    """`encode` of one text, float32 (384,); None where the extra is not installed."""
+def open_encoder() -> Callable[[str | list[str]], Any] | None:
+    """`encode` of a text, float32 (384,), or of many, (n, 384); None where the extra is not installed."""
     try:
         import torch  # noqa: PLC0415 - an extra
         from sentence_transformers import SentenceTransformer, models  # noqa: PLC0415
@@ -43,4 +43,4 @@ def open_encoder() -> Callable[[str], Any] | None:
         word = models.Transformer(str(Path(folder)), max_seq_length=MAX_TOKENS)
     pooling = models.Pooling(SHAPE["hidden_size"], pooling_mode="mean")
     model = SentenceTransformer(modules=[word, pooling, models.Normalize()], device="cpu")
-    return lambda text: model.encode(text, show_progress_bar=False)
+    return lambda texts: model.encode(texts, show_progress_bar=False)
