@@ -87,17 +87,23 @@ join misir.artifact a on a.id = h.artifact_id and a.user_id = %(user_id)s
 where exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null);
 
 -- name: load_hits
--- What is shown of each hit. The marks around found words are control characters until they are escaped.
+-- What is shown of each hit. The marks around found words are control characters until they are escaped. Reading a page
+-- for them is most of the cost: one without any of the words is not read, and others first at their beginning.
+with asked as (
+  select replace(plainto_tsquery('english', %(q)s)::text, '&', '|')::tsquery as any_word,
+         'MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=' || chr(1)
+         || ', StartSel=' || chr(2) || ', StopSel=' || chr(3) as marks
+)
 select a.id as artifact_id, g.id as signal_id, a.title, a.url, left(a.content, 300) as content_preview,
-       case when a.content is not null then
-         ts_headline('english', left(a.content, 20000),
-                     replace(plainto_tsquery('english', %(q)s)::text, '&', '|')::tsquery, -- any of the words
-                     'MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=' || chr(1)
-                     || ', StartSel=' || chr(2) || ', StopSel=' || chr(3))
-       end as headline,
+       case when a.content is not null and a.search @@ asked.any_word then (
+         select case when position(chr(2) in begun.headline) > 0 then begun.headline
+                     else ts_headline('english', left(a.content, 20000), asked.any_word, asked.marks) end
+         from (select ts_headline('english', left(a.content, 2000), asked.any_word, asked.marks) as headline offset 0) begun
+       ) end as headline,
        a.space_id, s.name as space_name, a.subspace_id, a.engagement_level, a.dwell_time_ms, a.captured_at,
        case when %(vector)s::halfvec is null then null else 1 - (e.vector <=> %(vector)s::halfvec) end as similarity
-from misir.artifact a
+from asked
+cross join misir.artifact a
 join misir.space s on s.id = a.space_id and s.user_id = a.user_id
 left join misir.embedding e
   on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash and e.model = %(model)s
