@@ -24,7 +24,7 @@ from ground import Row, plain_row, ratio_row, run
 from pydantic import BaseModel
 
 from misir.app import create_app
-from misir.deps import Me
+from misir.deps import Me, Now, Res
 from misir.gate import gated_router
 from misir.plumbing.log import configure_logging
 from misir.plumbing.metrics import start_metrics
@@ -47,7 +47,7 @@ async def hello() -> Hello:
     return Hello(greeting="hello", n=1)
 
 
-async def hello_me(me: Me) -> Hello:
+async def hello_me(me: Me, res: Res, at: Now) -> Hello:  # noqa: ARG001 - as most routes ask
     return Hello(greeting=me.hex, n=1)
 
 

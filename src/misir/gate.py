@@ -6,6 +6,9 @@ refused anyway, and resolve what it depends on anew for every route, which costs
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import update_wrapper
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -14,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from misir import limits
-from misir.deps import now, require_same_user, resources_of, spend
+from misir.deps import Me, Now, Res, now, require_same_user, resources_of, spend
 from misir.errors import forbidden
 from misir.plumbing.auth import ADMIN, READ, WRITE, Principal
 from misir.profile.keys import is_api_key, verify_key
@@ -35,6 +38,40 @@ USER_ID: Final = {
 }
 
 
+GIVEN: Final[dict[Any, Callable[[Request], Any]]] = {
+    Me: lambda request: request.scope["state"]["user_id"],
+    Res: resources_of,
+    Now: lambda _: now(),
+}
+
+REQUEST: Final = inspect.Parameter("_request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+
+
+def given_directly(endpoint: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The endpoint as FastAPI shall see it: what every route asks for comes with the request, and is no
+    dependency, each of which costs as much as the whole limit.
+    """
+    signature = inspect.signature(endpoint, eval_str=True)
+    parameters = signature.parameters
+    given = {name: GIVEN[one.annotation] for name, one in parameters.items() if _is_given(one)}
+    asked = [one.replace(kind=one.KEYWORD_ONLY) for name, one in parameters.items() if name not in given]
+    own = next((one.name for one in asked if one.annotation is Request), None)
+
+    async def answer(**values: Any) -> Any:
+        request = values[own] if own else values.pop(REQUEST.name)
+        return await endpoint(**values, **{name: take(request) for name, take in given.items()})
+
+    update_wrapper(answer, endpoint)
+    del answer.__wrapped__  # type: ignore[attr-defined] # FastAPI would look through it
+    asked += [] if own else [REQUEST]  # FastAPI gives it to one parameter only
+    answer.__signature__ = signature.replace(parameters=asked)  # type: ignore[attr-defined]
+    return answer
+
+
+def _is_given(parameter: inspect.Parameter) -> bool:
+    return any(parameter.annotation == one for one in GIVEN)
+
+
 class GatedRoute(APIRoute):
     """A route that a request reaches with a verified user, the scope its method needs, and within limits."""
 
@@ -44,7 +81,7 @@ class GatedRoute(APIRoute):
     def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
         extra = options.pop("openapi_extra", None) or {}
         extra = {**extra, "parameters": [*extra.get("parameters", []), USER_ID]}
-        super().__init__(path, endpoint, openapi_extra=extra, **options)
+        super().__init__(path, given_directly(endpoint), openapi_extra=extra, **options)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in (self.methods or ()):  # else 405, which is nobody's affair
