@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from misir.analytics.readings import activity_band
 from misir.analytics.schemas import Band, Frame, Node, Place, Topology, TopologyMetadata
-from misir.analytics.views import load_space
+from misir.analytics.views import PLANS, load_space
 from misir.orient.config import EngineConfig
 from misir.orient.pace import DAYS_PER_WEEK
 from misir.paging import CAP
@@ -40,7 +40,7 @@ async def get_topology(
 ) -> Topology:
     """Nodes, and the frames of the last 90 days that lead to them. Raises MisirError 404."""
     at = as_of or now
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         layout = await (await tx.ask(SQL.load_layout, space_id=space_id)).fetchone() or {}
         today = await (await tx.ask(SQL.list_nodes, space_id=space_id, limit=CAP)).fetchall()
