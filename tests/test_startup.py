@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 
-from misir.app import create_app
+from misir.app import app_from_environment, create_app
 from misir.embed.models import MINILM
 from misir.errors import MisirError
 from misir.plumbing.migrate import migrate
@@ -126,6 +127,18 @@ def test_importing_and_creating_open_nothing() -> None:
 @pytest.mark.parametrize("name", CONTRACT)
 def test_the_names_of_the_contract_are_settings(name: str) -> None:
     assert name in Settings.model_fields
+
+
+def test_a_server_sets_what_it_is_made_of_aside_from_the_search_for_garbage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("misir.app.configure_logging", lambda *_: None)
+    gc.unfreeze()
+    try:
+        app_from_environment()
+        assert gc.get_freeze_count() > 10_000
+    finally:
+        gc.unfreeze()
 
 
 def test_the_safe_side_is_the_default() -> None:

@@ -123,6 +123,14 @@ def test_a_split_needs_two_halves_that_are_large_and_apart() -> None:
     assert not should_split(wide(40), CONFIG)
 
 
+def test_a_split_is_as_wide_as_the_topics_of_its_space() -> None:
+    """The same two halves, 60 degrees apart, in a space of far topics and in one of near ones."""
+    rows = np.array([[1.0, 0.0, 0.0]] * 8 + [[0.5, 0.75**0.5, 0.0]] * 8)
+    assert should_split(rows, CONFIG)
+    assert not should_split(rows, CONFIG, [[0.0, 0.0, 1.0]])
+    assert should_split(rows, CONFIG, [[0.0, 0.0, 1.0], [0.75**0.5, -0.5, 0.0]])
+
+
 def test_halves_are_refined_where_the_mean_lies_off_the_gap() -> None:
     rows = unit([[np.cos(a), np.sin(a)] for a in (0.0, 0.1, 0.45, *[1.2 + 0.01 * i for i in range(30)])])
     start = two_means(rows, EngineConfig(two_means_rounds=0))

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
+
+from misir.web.app.routes import get_nothing, router
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -35,6 +38,11 @@ PAGES = ["/app", "/app/everything", "/app/spaces/{space}/insights", "/app/spaces
          "/app/search?q=worms", "/app/start", "/app/spaces/{space}/add", "/app/settings", "/app/settings/rules",
          "/app/settings/webhooks", "/app/settings/webhooks/{hook}", "/app/settings/diagnostics", "/app/settings/transfer",
          "/app/away"]  # fmt: skip
+FILES = {"/app/settings/diagnostics.json", "/app/settings/export", "/app/spaces/{}/map/frames"}
+"""What the app answers with that is no page."""
+
+ELSEWHERE = {"/app/sign-in", "/app/settings/transfer/{}"}
+"""Pages of servers that have something else to show."""
 
 
 @pytest.fixture(scope="module")
@@ -124,23 +132,48 @@ def serious(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_every_page_is_accessible_and_fits(page: Page, base: str, garden: dict[str, str]) -> None:
+def look_at(page: Page, address: str) -> None:
     """Light and wide in every rule; then dark and narrow in what can differ there: contrasts and width."""
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.goto(address)
+    assert serious(axe.Axe().run(page, options={"resultTypes": ["violations"]}).response) == [], address
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+    shut = "[...document.querySelectorAll('[popover]')].every(e => getComputedStyle(e).display === 'none')"
+    assert page.evaluate(shut), (address, "no reason is shown before it is asked for")
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 360, "height": 800})
+    dark = page.evaluate("axe.run({runOnly: ['color-contrast'], resultTypes: ['violations']})")
+    assert serious(dark) == [], (address, "dark")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (address, "narrow")
+
+
+def test_every_page_is_accessible_and_fits(page: Page, base: str, garden: dict[str, str]) -> None:
     for path in PAGES:
-        page.emulate_media(color_scheme="light", reduced_motion="reduce")
-        page.set_viewport_size({"width": 1200, "height": 800})
-        page.goto(base + path.format(**garden))
-        assert serious(axe.Axe().run(page, options={"resultTypes": ["violations"]}).response) == [], path
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
-        shut = (
-            "[...document.querySelectorAll('[popover]')].every(e => getComputedStyle(e).display === 'none')"
-        )
-        assert page.evaluate(shut), (path, "no reason is shown before it is asked for")
-        page.emulate_media(color_scheme="dark")
-        page.set_viewport_size({"width": 360, "height": 800})
-        dark = page.evaluate("axe.run({runOnly: ['color-contrast'], resultTypes: ['violations']})")
-        assert serious(dark) == [], (path, "dark")
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, "narrow")
+        look_at(page, base + path.format(**garden))
+
+
+def test_so_are_the_door_an_import_and_the_problems(
+    page: Page, browser: Browser, start: Callable[..., str], until_ready: Callable[[str], str]
+) -> None:
+    door = {"SUPABASE_URL": "http://127.0.0.1:1", "SUPABASE_KEY": "anon-key", "SUPABASE_JWT_SECRET": "s" * 32}
+    look_at(page, until_ready(start(MOCK_AUTH=False, **door)) + "/app/sign-in")
+    base = until_ready(start(MOCK_USER_ID="somebody-with-a-file"))
+    space = httpx.post(base + "/api/v1/spaces", json={"name": "Kept"}, timeout=20).json()["id"]
+    kept = {"file": ("list.txt", "https://kept.example/one\nnot an address\n")}
+    run = httpx.post(base + "/api/v1/imports", data={"space_id": space}, files=kept, timeout=20).json()["id"]
+    look_at(page, f"{base}/app/settings/transfer/{run}")
+    context = browser.new_context()  # its console may say that the page is not there
+    for path in ("/app/items/999999", "/app/no/such"):
+        look_at(context.new_page(), base + path)
+    context.close()
+
+
+def test_no_page_is_left_out() -> None:
+    routes = (one for one in router.routes if isinstance(one, APIRoute) and one.endpoint is not get_nothing)
+    served = {re.sub(r"{\w+}", "{}", one.path) for one in routes if "GET" in one.methods}
+    looked_at = {re.sub(r"{\w+}", "{}", path.partition("?")[0]) for path in PAGES}
+    assert served - FILES - ELSEWHERE == looked_at
 
 
 def test_an_item_is_moved_and_moved_back(page: Page, base: str, garden: dict[str, str]) -> None:

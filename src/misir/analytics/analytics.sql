@@ -161,6 +161,16 @@ group by 1, 2, 3, 4;
 
 -- name: list_influential
 -- What weighs most in some topics of a space (orient/weight.py), and how much of its topic's learning came from it.
+with pages as (
+  select c.*
+  from unnest(%(subspace_ids)s::bigint[]) as h (id)
+  cross join lateral (
+    select o.id, o.subspace_id, o.engagement_level, o.decay_rate, o.similarity, o.captured_at
+    from misir.artifact o
+    where o.subspace_id = h.id and o.user_id = %(user_id)s and o.space_id = %(space_id)s and o.deleted_at is null
+    offset 0 -- topic by topic: all of them at once look as dear to the planner as all of the space
+  ) c
+)
 select w.id, coalesce(a.title, a.url) as title, a.url, w.subspace_id, t.name as subspace_name, w.level, w.weight,
        w.captured_at, case when t.weight_sum > 0 then least(a.taught_weight / t.weight_sum, 1) end as taught_share
 from (
@@ -173,19 +183,17 @@ from (
                * greatest(tstzrange_subdiff(%(at)s::timestamptz, p.captured_at), 0)) as weight
   from (
     select c.id, c.subspace_id, c.engagement_level as level, c.decay_rate, c.similarity, c.captured_at
-    from misir.artifact c
-    where %(as_of)s::timestamptz is null and c.user_id = %(user_id)s and c.space_id = %(space_id)s
-      and c.subspace_id = any(%(subspace_ids)s) and c.deleted_at is null
+    from pages c
+    where %(as_of)s::timestamptz is null
     union all
     select c.id, c.subspace_id, g.engagement_level, c.decay_rate, g.similarity, g.occurred_at
-    from misir.artifact c
+    from pages c
     cross join lateral (
       select s.engagement_level, s.similarity, s.occurred_at from misir.signal s
       where s.user_id = %(user_id)s and s.artifact_id = c.id and s.occurred_at <= %(as_of)s::timestamptz
       order by s.seq desc limit 1
     ) g
-    where %(as_of)s::timestamptz is not null and c.user_id = %(user_id)s and c.space_id = %(space_id)s
-      and c.subspace_id = any(%(subspace_ids)s) and c.deleted_at is null
+    where %(as_of)s::timestamptz is not null
   ) p
   order by weight desc nulls last, p.id limit %(limit)s
 ) w

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 from misir.analytics.readings import start_of_day
 from misir.analytics.schemas import ConfidencePoint, DriftPoint, VelocityPoint
+from misir.analytics.views import PLANS, load_space, load_zone
 from misir.analytics.views import SQL as SPACES
-from misir.analytics.views import load_space, load_zone
 from misir.orient.confidence import has_enough_data
 from misir.orient.config import EngineConfig
 from misir.orient.pace import DAYS_PER_WEEK, Granularity, periods, speed_of_chord
@@ -41,7 +41,7 @@ async def drift_series(
 ) -> list[DriftPoint]:
     """The drifts of all topics of a space, newest first. Raises MisirError 404."""
     asked = {"space_id": space_id, "from_at": from_at, "to_at": to_at, "as_of": as_of}
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         rows = await tx.ask(SQL.list_drifts, asked, min_magnitude=min_magnitude, points=points, limit=CAP)
         return [
@@ -62,7 +62,7 @@ async def confidence_series(
 ) -> list[ConfidencePoint]:
     """How confident each topic was, on the days on which it changed, newest first. Raises MisirError 404."""
     asked = {"space_id": space_id, "at": as_of or now, "from_at": from_at, "points": points, "limit": CAP}
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         rows = await (await tx.ask(SQL.list_confidences, asked)).fetchall()
     return [point for row in rows for point in _confidences(row, res.config)]
@@ -91,7 +91,7 @@ async def velocity_series(
     A space of very many topics gets fewer points of each, so that no answer is larger than 5,000.
     """
     at = as_of or now
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         zone = await load_zone(tx)
         asked: dict[str, Any] = {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 from misir.analytics.readings import activity_band
-from misir.analytics.schemas import Frame, Node, Place, Topology, TopologyMetadata
-from misir.analytics.views import load_space
+from misir.analytics.schemas import Band, Frame, Node, Place, Topology, TopologyMetadata
+from misir.analytics.views import PLANS, load_space
 from misir.orient.config import EngineConfig
 from misir.orient.pace import DAYS_PER_WEEK
 from misir.paging import CAP
@@ -22,16 +21,8 @@ SQL = load_statements("misir.analytics", "topology.sql")
 WINDOW_DAYS: Final = 90
 N_FRAMES: Final = 12
 
-COLUMNS: Final = {
-    "subspace_ids": "subspace_id",
-    "names": "name",
-    "counts": "artifact_count",
-    "confidences": "confidence",
-    "xs": "x",
-    "ys": "y",
-    "changed_on": "changed_on",
-}
-"""The arrays of list_frames, and what they are of."""
+COLUMNS: Final = ("subspace_ids", "names", "counts", "confidences", "xs", "ys", "changed_on")
+"""The arrays of list_frames, in the order in which a node is made of them."""
 
 Row = dict[str, Any]
 Recent = Mapping[int, Mapping[int, int]]
@@ -49,7 +40,7 @@ async def get_topology(
 ) -> Topology:
     """Nodes, and the frames of the last 90 days that lead to them. Raises MisirError 404."""
     at = as_of or now
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         layout = await (await tx.ask(SQL.load_layout, space_id=space_id)).fetchone() or {}
         today = await (await tx.ask(SQL.list_nodes, space_id=space_id, limit=CAP)).fetchall()
@@ -62,12 +53,13 @@ async def get_topology(
         recent = await tx.ask(SQL.count_recent, space_id=space_id, moments=moments, since=since)
         past = await tx.ask(SQL.list_frames, space_id=space_id, days=days, limit=2 * CAP)
         places = await tx.ask(SQL.list_places, space_id=space_id) if with_artifacts else None
-        counts: dict[int, dict[int, int]] = defaultdict(dict)
-        for row in await recent.fetchall():
-            counts[row["place"]][row["subspace_id"]] = row["count"]
+        counts = {
+            row["place"]: dict(zip(row["subspace_ids"], row["counts"], strict=True))
+            for row in await recent.fetchall()
+        }
         frames = _past_frames(await past.fetchall(), days, moments, counts, res.config)
         if not as_of:
-            nodes = _nodes_of_today(today, counts[len(moments)], res.config)
+            nodes = _nodes_of_today(today, counts.get(len(moments), {}), res.config)
             frames.append(Frame(timestamp=at, nodes=nodes))
         artifacts = None if places is None else [Place(**row) for row in await places.fetchall()]
     return Topology(
@@ -129,35 +121,42 @@ def _past_nodes(frame: Row, moment: datetime, recent: Mapping[int, int], config:
     """A topic's snapshot knows the day on which it changed last: that is when it was active."""
     changed = {day: min(datetime.combine(day, time(), UTC), moment) for day in set(frame["changed_on"])}
     columns = (frame[name] for name in COLUMNS)
-    rows = (dict(zip(COLUMNS.values(), topic, strict=True)) for topic in zip(*columns, strict=True))
     return [
-        _node(row, changed[row["changed_on"]], changed[row["changed_on"]], recent, config) for row in rows
+        Node(
+            topic,
+            name,
+            n,
+            confidence,
+            *_place(x, y),
+            changed[day],
+            changed[day],
+            *_pace(topic, recent, config),
+        )
+        for topic, name, n, confidence, x, y, day in zip(*columns, strict=True)
     ]
 
 
 def _nodes_of_today(rows: Sequence[Row], recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
-    return [_node(row, row["updated_at"], row["last_active_at"], recent, config) for row in rows]
+    return [
+        Node(
+            row["subspace_id"],
+            row["name"],
+            row["artifact_count"],
+            row["confidence"],
+            *_place(row["x"], row["y"]),
+            row["updated_at"],
+            row["last_active_at"],
+            *_pace(row["subspace_id"], recent, config),
+        )
+        for row in rows
+    ]
 
 
-def _node(
-    row: Row,
-    updated_at: datetime,
-    last_active_at: datetime | None,
-    recent: Mapping[int, int],
-    config: EngineConfig,
-) -> Node:
-    n_recent = recent.get(row["subspace_id"], 0)
-    is_placed = row["x"] is not None
-    return Node(
-        subspace_id=row["subspace_id"],
-        name=row["name"],
-        artifact_count=row["artifact_count"],
-        confidence=row["confidence"],
-        x=row["x"] if is_placed else 0.0,
-        y=row["y"] if is_placed else 0.0,
-        is_placed=is_placed,
-        updated_at=updated_at,
-        last_active_at=last_active_at,
-        recent_artifact_count=n_recent,
-        activity_band=activity_band(n_recent, DAYS_PER_WEEK, config),
-    )
+def _place(x: float | None, y: float | None) -> tuple[float, float, bool]:
+    """In the middle while the map has no place for it."""
+    return (0.0, 0.0, False) if x is None or y is None else (x, y, True)
+
+
+def _pace(topic_id: int, recent: Mapping[int, int], config: EngineConfig) -> tuple[int, Band]:
+    n = recent.get(topic_id, 0)
+    return n, activity_band(n, DAYS_PER_WEEK, config)

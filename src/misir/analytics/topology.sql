@@ -50,11 +50,11 @@ from (
 group by frame;
 
 -- name: count_recent
--- Distinct artifacts of each topic in the seven days before each of the moments asked for; %(since)s is seven days before the
--- first of them.
-select r.place, r.subspace_id, count(*) as count
+-- Distinct artifacts of each topic in the seven days before each of the moments asked for, a moment in a row, its topics as
+-- arrays; %(since)s is seven days before the first of them.
+select n.place, array_agg(n.subspace_id) as subspace_ids, array_agg(n.count) as counts
 from (
-  select distinct f.place, a.subspace_id, a.id
+  select f.place, a.subspace_id, count(distinct a.id) as count
   from unnest(%(moments)s::timestamptz[]) with ordinality as f (moment, place)
   cross join lateral (
     select w.artifact_id, w.user_id from misir.signal w
@@ -63,8 +63,9 @@ from (
   ) g
   join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
   where a.space_id = %(space_id)s and a.subspace_id is not null and a.captured_at >= %(since)s::timestamptz
-) r
-group by r.place, r.subspace_id;
+  group by f.place, a.subspace_id
+) n
+group by n.place;
 
 -- name: list_places
 -- Single artifacts, as far as they are there still, where the map has them.

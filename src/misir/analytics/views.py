@@ -37,6 +37,9 @@ from misir.resources import Resources
 
 SQL = load_statements("misir.analytics", "analytics.sql")
 
+PLANS: Final = "force_custom_plan"
+"""One plan for all, now and then, has both parts of `pages_at`: dearer than planning a large library."""
+
 N_LOOSE: Final = 10
 N_DOMAINS: Final = 5
 N_INFLUENTIAL: Final = 10
@@ -55,7 +58,7 @@ async def global_analytics(
 ) -> GlobalAnalytics:
     """All spaces together."""
     at = as_of or now
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         zone = await load_zone(tx)
         today = at.astimezone(zone).date()
         asked = _asked(res, None, at, as_of) | {
@@ -160,7 +163,7 @@ async def space_analytics(
     """One space. Raises MisirError 404."""
     at = as_of or now
     asked = _asked(res, space_id, at, as_of) | _grades(res)
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         space = await load_space(tx, space_id)
         found = [
             await tx.ask(SQL.list_topics, asked, limit=CAP),
@@ -243,7 +246,7 @@ async def margin_distribution(
     res: Resources, user_id: uuid.UUID, space_id: int, *, as_of: datetime | None = None
 ) -> MarginDistribution:
     """How well the artifacts of a space fit their topics. Raises MisirError 404."""
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         cursor = await tx.ask(SQL.count_kinds, _grades(res), space_id=space_id, as_of=as_of)
         kinds = await cursor.fetchall()
@@ -268,7 +271,7 @@ async def focus_history(
 ) -> FocusHistory:
     """Focus, clarity and pace of a space, week by week. Raises MisirError 404."""
     at = as_of or now
-    async with res.database.as_user(user_id, reads_only=True) as tx:
+    async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         await load_space(tx, space_id)
         zone = await load_zone(tx)
         today = at.astimezone(zone).date()

@@ -21,7 +21,7 @@ def propose(topics: Sequence[Row], members: Members, now: datetime, config: Engi
     """Merges of nearest topics that cannot be told apart, and splits of topics with two sides."""
     known = [topic for topic in topics if topic["id"] in members]
     merges = [_merge(a, b, members, now) for a, b in _near_pairs(known) if _is_one(a, b, members, config)]
-    splits = [finding for topic in known for finding in _split(topic, members, now, config)]
+    splits = [finding for topic in known for finding in _split(topic, topics, members, now, config)]
     return merges + splits
 
 
@@ -44,6 +44,17 @@ def _near_pairs(topics: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
 
 def _is_one(a: Row, b: Row, members: Members, config: EngineConfig) -> bool:
     return not a["pinned"] and should_merge(members[a["id"]][1], members[b["id"]][1], config)
+
+
+def _centroids_beside(topic: Row, topics: Sequence[Row]) -> list[Vector]:
+    """Of the other topics of its space."""
+    return [
+        other["centroid"].to_numpy()
+        for other in topics
+        if other["space_id"] == topic["space_id"]
+        and other["id"] != topic["id"]
+        and other["centroid"] is not None
+    ]
 
 
 def _merge(a: Row, b: Row, members: Members, now: datetime) -> Finding:
@@ -79,9 +90,11 @@ def _merge(a: Row, b: Row, members: Members, now: datetime) -> Finding:
     )
 
 
-def _split(topic: Row, members: Members, now: datetime, config: EngineConfig) -> Iterator[Finding]:
+def _split(
+    topic: Row, topics: Sequence[Row], members: Members, now: datetime, config: EngineConfig
+) -> Iterator[Finding]:
     ids, vectors = members[topic["id"]]
-    if not should_split(vectors, config):
+    if not should_split(vectors, config, _centroids_beside(topic, topics)):
         return
     labels = two_means(vectors, config)
     smaller = 1 if np.count_nonzero(labels) * 2 <= len(labels) else 0

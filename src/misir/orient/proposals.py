@@ -103,15 +103,30 @@ def silhouette(vectors: npt.ArrayLike, labels: npt.ArrayLike) -> float:
     return float(np.clip(values, -1.0, 1.0).mean())
 
 
-def should_split(vectors: npt.ArrayLike, config: EngineConfig) -> bool:
-    """Is the silhouette of the members' two halves ≥ 0.15, and each half ≥ 5 (engine.md §5)?
+def should_split(vectors: npt.ArrayLike, config: EngineConfig, others: npt.ArrayLike = ()) -> bool:
+    """Are the two halves ≥ 5 each, their silhouette ≥ 0.15 (engine.md §5), and they as far apart as topics?
+
+    Most topics of real texts have two sides with a silhouette of 0.15: some of it is how 2-means works. So
+    the halves must not be nearer to each other, by 0.02 or more, than to any of `others` (k, D), the other
+    topics of the space: what is one topic, and what two, depends on how finely the space is divided.
 
     >>> should_split([[1.0, 0.0]] * 5 + [[0.0, 1.0]] * 5, EngineConfig())
     True
     """
-    if len(np.asarray(vectors)) < 2 * config.split_min_half:
+    rows = np.asarray(vectors, dtype=np.float64)
+    if len(rows) < 2 * config.split_min_half:
         return False
-    labels = two_means(vectors, config)
+    labels = two_means(rows, config)
     smaller = min(np.count_nonzero(labels == 0), np.count_nonzero(labels == 1))
-    is_even = bool(smaller >= config.split_min_half)
-    return is_even and silhouette(vectors, labels) >= config.split_min_silhouette
+    if smaller < config.split_min_half or silhouette(rows, labels) < config.split_min_silhouette:
+        return False
+    return _are_apart(np.stack([rows[labels == half].sum(axis=0) for half in (0, 1)]), others, config)
+
+
+def _are_apart(halves: Floats, others: npt.ArrayLike, config: EngineConfig) -> bool:
+    """Where there is no other topic, there is nothing to compare with."""
+    topics = np.asarray(others, dtype=np.float64)
+    if not len(topics):
+        return True
+    to_each_other = float(similarity_matrix(halves[:1], halves[1:])[0, 0])
+    return to_each_other - float(similarity_matrix(halves, topics).max()) < config.switch_gain
