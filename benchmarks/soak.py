@@ -31,8 +31,8 @@ from ground import RESULTS, VOCABULARY, Row, plain_row
 from startup import first_answer, served
 
 SAMPLE_EVERY_S = 5.0
-WARM_UP = 0.3
-"""Of the time: caches fill, pools open, and topics are founded."""
+WARM_UP = 0.5
+"""Of the time: caches fill, every connection meets every statement, and the first maps and groups of topics are computed."""
 
 MOST_MB_PER_MINUTE = 1.0
 N_CLIENTS = 4
@@ -47,6 +47,7 @@ class Client:
     space_id: int = 0
     chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(20261126))
     statuses: Counter[int] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
     artifact_ids: list[int] = field(default_factory=list)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -58,6 +59,8 @@ class Client:
     async def ask(self, method: str, path: str, **sent: Any) -> httpx.Response:
         answer = await self.http.request(method, path, **sent)
         self.statuses[answer.status_code] += 1
+        if answer.status_code >= 500:
+            self.broken[f"{method} {path}: {answer.json().get('type', answer.status_code)}"] += 1
         return answer
 
     def words(self, n: int) -> str:
@@ -145,12 +148,13 @@ class Sample:
     own_mb: float
     rss_mb: float
     n_files: int
+    n_database_files: int
     n_connections: int
     names: dict[str, float]
 
 
 def sample(folder: str, started: float) -> Sample:
-    own, rss, files, connections, names = 0.0, 0.0, 0, 0, Counter[str]()
+    own, rss, files, connections, names = 0.0, 0.0, Counter[bool](), 0, Counter[str]()
     for pid in family(folder):
         with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
             rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -161,8 +165,9 @@ def sample(folder: str, started: float) -> Sample:
             }
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             private = sizes["Private_Clean:"] + sizes["Private_Dirty:"]
+            is_postgres = name_of(command) not in {"server", "supervisor"}
             own, rss = own + private, rss + sizes["Rss:"]
-            files += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+            files[is_postgres] += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
             is_connection = command.startswith(("postgres: misir_", "postgres: postgres "))
             connections += is_connection
             names[name_of(command)] += private
@@ -170,7 +175,8 @@ def sample(folder: str, started: float) -> Sample:
         time.perf_counter() - started,
         own,
         rss,
-        files,
+        files[False],
+        files[True],
         connections,
         {one: round(mb, 1) for one, mb in names.items()},
     )
@@ -245,8 +251,15 @@ def rows_of(client: Client, samples: list[Sample], rate: float, minutes: float) 
         plain_row(memory, slope(steady, "own_mb"), "MB/min", MOST_MB_PER_MINUTE, **at_most),
         plain_row("memory after warm-up", first.own_mb, "MB"),
         plain_row("memory at the end", last.own_mb, "MB"),
-        plain_row("open files, growth a minute", slope(steady, "n_files"), "1/min", 1, **at_most),
-        plain_row("open files, most", max(one.n_files for one in steady), "files"),
+        plain_row(
+            "open files of PostgreSQL (it keeps tables open), most",
+            max(one.n_database_files for one in steady),
+            "files",
+        ),
+        plain_row(
+            "open files of the server, growth a minute", slope(steady, "n_files"), "1/min", 1, **at_most
+        ),
+        plain_row("open files of the server, most", max(one.n_files for one in steady), "files"),
         plain_row("connections, growth a minute", slope(steady, "n_connections"), "1/min", 0.5, **at_most),
         plain_row("connections, most", max(one.n_connections for one in steady), "connections"),
     ]
@@ -257,10 +270,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--json", action="store_true", help="write benchmarks/results/soak.json")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="misir-soak-") as folder:
-        with served(Path(folder) / "data", 1) as (url, _, started):
-            first_answer(url, started)
-            client, samples, rate = asyncio.run(soak(url, folder, asked.minutes))
+    with (
+        tempfile.TemporaryDirectory(prefix="misir-soak-") as folder,
+        served(Path(folder) / "data", 1) as (url, _, started),
+    ):
+        first_answer(url, started)
+        client, samples, rate = asyncio.run(soak(url, folder, asked.minutes))
     rows = rows_of(client, samples, rate, asked.minutes)
     for row in rows:
         goal = "" if row["target"] is None else f"  target {row['target']}: {row['verdict']}"
@@ -270,18 +285,24 @@ def main() -> None:
     ]
     for part in parts:
         sys.stdout.write(f"{part}\n")
+    for reason, n_answers in client.broken.most_common():
+        sys.stdout.write(f"{n_answers} × {reason}\n")
     if asked.json:
-        keep(rows, parts)
+        keep(rows, parts, dict(client.broken))
 
 
-def keep(rows: list[Row], parts: list[dict[str, Any]]) -> None:
+def keep(rows: list[Row], parts: list[dict[str, Any]], broken: dict[str, int]) -> None:
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False, cwd=RESULTS).stdout.strip()  # noqa: S603
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit, "cores": os.cpu_count(),
         "python": platform.python_version(), "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
-    text = json.dumps({"machine": about, "rows": rows, "own_mb_by_part": parts}, indent=1, ensure_ascii=False)
+    text = json.dumps(
+        {"machine": about, "rows": rows, "own_mb_by_part": parts, "answers_5xx": broken},
+        indent=1,
+        ensure_ascii=False,
+    )
     (RESULTS / "soak.json").write_text(text + "\n", "utf-8")
 
 
