@@ -1,11 +1,11 @@
 """Telling one endpoint what happened: the job `deliver`, one for each endpoint.
 
-    lease the endpoint's job (committed) ─▶ read what is due (committed) ─▶ POST, a few at once ─▶ note each answer
+    lease the endpoint's job (committed) ─▶ read what is due (committed) ─▶ POST, a few at once ─▶ note each
 
 An endpoint has its own job and its own pace, so one that is dead or slow keeps no other waiting. While
 nothing it is sent arrives, it is asked with one delivery at a time. A worker that dies after the POST and
-before the last step makes the receiver hear of the event twice, under the same id: at least once. An answer is
-therefore noted when it comes, and not when the slowest of its round has come.
+before the last step makes the receiver hear of the event twice, under the same id: at least once. An
+answer is therefore noted when it comes, and not when the slowest of its round has come.
 """
 
 from __future__ import annotations
