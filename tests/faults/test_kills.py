@@ -182,6 +182,7 @@ class Sender:
 def test_processes_and_the_database_die_and_nothing_is_lost_or_done_twice(site: Any) -> None:
     """Writers insist, servers (which send, too) and PostgreSQL are killed, receivers fail at random."""
     n_kills, n_writers, n_batches, n_each = (30, 4, 50, 200) if site.is_long else (2, 2, 4, 8)
+    n_pages = n_writers * n_batches * (n_each + 1)
     started = time.monotonic()
     server = site.serve()
     moody = Moody(Moods())
@@ -203,10 +204,9 @@ def test_processes_and_the_database_die_and_nothing_is_lost_or_done_twice(site: 
     with ThreadPoolExecutor(n_writers) as pool:
         writing = [pool.submit(write, writer) for writer in range(n_writers)]
         for kill in range(n_kills):
-            n_before = len(acknowledged)
-            while len(acknowledged) <= n_before and not all(one.done() for one in writing):
+            at = (kill + CHANCE.random()) * n_pages / n_kills  # some time in its share of the work
+            while len(acknowledged) < at and not all(one.done() for one in writing):
                 time.sleep(0.01)
-            time.sleep(CHANCE.random() * 0.1)
             if kill == n_kills // 2:
                 site.restart_postgres()
             site.kill(server)
@@ -214,7 +214,6 @@ def test_processes_and_the_database_die_and_nothing_is_lost_or_done_twice(site: 
             server = site.serve()
         for one in writing:
             one.result()
-    n_pages = n_writers * n_batches * (n_each + 1)
     assert len(acknowledged) == len(set(acknowledged)) == n_pages
     stored = {row[0] for row in site.rows("select id from misir.artifact where deleted_at is null")}
     assert stored == set(acknowledged)
@@ -227,19 +226,18 @@ def test_processes_and_the_database_die_and_nothing_is_lost_or_done_twice(site: 
     assert told == once
     assert differences(site, space) == []
 
-    sender = Sender(site, [endpoint])
-    sender.wait_until_at_most(0)
-    site.kill(server)
-    moody.close()
-    expected = {f"/evt_{row[0].hex}" for row in site.rows("select uid from misir.webhook_event")}
-    assert {*+moody.accepted} == set(moody.seen) == expected
-    assert {len(bodies) for bodies in moody.seen.values()} == {1}
-    n_twice = moody.accepted.total() - len(expected)
     site.note(
         "kills", servers_killed=n_kills, postgresql_restarted=1, batches=n_writers * n_batches, pages_a_batch=n_each,
-        pages=n_pages, lost=0, doubled=0, differences_from_log=0, events=len(expected), events_lost=0,
-        heard_twice=n_twice, given_up_and_sent_by_hand=sender.n_given_up, seconds=round(time.monotonic() - started),
+        pages=n_pages, lost=0, doubled=0, events=len(told), events_lost=0, events_doubled=0, differences_from_log=0,
+        seconds=round(time.monotonic() - started),
     )  # fmt: skip
+    if not site.is_long:  # tens of thousands of deliveries take too long: the next test sends thousands
+        Sender(site, [endpoint]).wait_until_at_most(0)
+        expected = {f"/evt_{row[0].hex}" for row in site.rows("select uid from misir.webhook_event")}
+        assert {*+moody.accepted} == set(moody.seen) == expected
+    assert {len(bodies) for bodies in moody.seen.values()} == {1}
+    site.kill(server)
+    moody.close()
 
 
 def test_whoever_sends_dies_and_everything_arrives_hardly_anything_twice(site: Any) -> None:
