@@ -110,7 +110,7 @@ def _full() -> MisirError:
 
 
 async def _write(tx: Tx, space_id: int, pages: Sequence[Page], queue: _Queue) -> dict[bytes, int]:
-    """The new pages, what waits, the job and the events. The ids of the new pages, which `queue` gets, too."""
+    """New pages, what waits, the job, the events. The ids of the new pages, also in `queue`."""
     first = dict[bytes, Page]()
     for page in pages:
         if page.url_hash not in queue.ids:
