@@ -119,7 +119,7 @@ class Moody:
             self.n_asked[does] += 1
             self.accepted[name] += does == "accepts"
         if does == "hangs":
-            time.sleep(1)  # whoever asks has given up by then
+            time.sleep(3)  # whoever asks has given up by then
         if does in {"hangs", "resets"}:
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.close_connection = True
@@ -242,7 +242,7 @@ def test_processes_and_the_database_die_and_nothing_is_lost_or_done_twice(site: 
 
 def test_whoever_sends_dies_and_everything_arrives_hardly_anything_twice(site: Any) -> None:
     """Receivers that fail, hang and hang up at half of all tries, and a dispatcher killed again and again."""
-    n_kills, n_batches, n_each, n_endpoints = (20, 20, 200, 2) if site.is_long else (2, 2, 25, 2)
+    n_kills, n_batches, n_each, n_endpoints = (20, 10, 200, 4) if site.is_long else (2, 2, 25, 2)
     started = time.monotonic()
     server = site.serve(JOBS="off")
     site.rows("delete from misir.webhook_endpoint returning 1")
@@ -279,12 +279,15 @@ def test_whoever_sends_dies_and_everything_arrives_hardly_anything_twice(site: A
     assert {*+moody.accepted} == set(moody.seen) == expected
     assert {len(bodies) for bodies in moody.seen.values()} == {1}
     n_twice = moody.accepted.total() - n_deliveries
-    assert n_twice <= (n_deliveries // 100 if site.is_long else n_kills * n_endpoints * N_OPEN)
+    late = "select count(*) from misir.webhook_attempt where error = 'There was no answer in time.'"
     site.note(
-        "dispatcher", dispatchers_killed=n_kills, endpoints=n_endpoints, deliveries=n_deliveries, lost=0, heard_twice=n_twice,
-        heard_twice_percent=round(100 * n_twice / n_deliveries, 2), answers=dict(moody.n_asked),
-        given_up_and_sent_by_hand=sender.n_given_up, seconds=round(time.monotonic() - started),
+        "dispatcher", dispatchers_killed=n_kills, endpoints=n_endpoints, deliveries=n_deliveries, lost=0,
+        heard_twice=n_twice, heard_twice_percent=round(100 * n_twice / n_deliveries, 2), answers=dict(moody.n_asked),
+        tries_without_answer_in_time=site.rows(late)[0][0], given_up_and_sent_by_hand=sender.n_given_up,
+        seconds=round(time.monotonic() - started),
     )  # fmt: skip
+    # An answer that comes too late for a busy dispatcher is heard twice as well, whoever dies or not.
+    assert n_twice <= (n_deliveries // 100 if site.is_long else n_kills * n_endpoints * N_OPEN)
 
 
 def listen(site: Any, url: str, *events: str) -> int:
