@@ -31,7 +31,7 @@ CHANCE = random.Random(7)  # noqa: S311
 
 def insist(site: Any, path: str, body: dict[str, Any], key: str) -> dict[str, Any]:
     """As a client's offline queue: the same request until it is answered."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + (600 if site.is_long else 60)
     while time.monotonic() < deadline:
         with suppress(httpx.HTTPError):
             answer = site.api.post(f"/api/v1{path}", json=body, headers={"Idempotency-Key": key})
