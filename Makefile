@@ -24,6 +24,11 @@ install: .venv/installed
 	$(PIP) -r requirements-dev.txt
 	@touch $@ .venv/installed
 
+# Standard Webhooks in JavaScript, against which signatures are tested. Without npm or a network those tests are skipped.
+.venv/node/installed: | .venv/bin/python
+	@if command -v npm >/dev/null && npm install --silent --no-audit --no-fund --prefix .venv/node standardwebhooks@1; then \
+	  touch $@; else echo "no npm package standardwebhooks: its tests are skipped" >&2; fi
+
 run: install
 	@exec $(BIN)/misir serve --local $(ARGS)
 
@@ -34,7 +39,7 @@ lint: .venv/installed-dev
 	$(BIN)/lint-imports
 
 # Leaves the commit's name behind for `misir check`, when it is the commit that passed and not a change of it.
-test: lint
+test: lint .venv/node/installed
 	@rm -f .venv/suite-passed
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 	@if [ -z "$(ARGS)" ] && [ -z "$$(git status --porcelain 2>/dev/null)" ]; then git rev-parse HEAD > .venv/suite-passed 2>/dev/null || rm -f .venv/suite-passed; fi

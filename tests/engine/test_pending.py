@@ -187,6 +187,33 @@ def test_a_batch_waits_like_captures_and_each_item_for_itself(library: Any, with
     assert library.differences() == []
 
 
+def test_a_batch_that_names_a_page_twice_keeps_both_visits_in_order_up_to_the_room_there_is(
+    library: Any, without: httpx.Client, monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection[Any]
+) -> None:
+    space = library.declare("Reading", "sea")
+    monkeypatch.setattr("misir.capture.pending.MAX_PENDING", 4)
+    visits = [("1", 1_000), ("1", 2_000), ("1", 1_000), ("2", 0), ("3", 0), ("4", 0), ("1", 1_000)]
+    items = [
+        {"space_id": space, "url": f"https://x.example/{url}", "title": "sea", "dwell_time_ms": ms}
+        for url, ms in visits
+    ]
+    answer = without.post("/api/v1/artifacts/batch", json={"artifacts": items}).json()
+    kept = [(one["index"], one["is_new"]) for one in answer["successful"]]
+    assert kept == [(0, True), (1, False), (2, False), (3, True), (4, True)]
+    assert [(one["index"], one["status"]) for one in answer["failed"]] == [(5, 503), (6, 503)]
+    waiting = owner.execute("select a.url, p.request -> 'dwell_time_ms' from misir.pending_capture p "
+                            "join misir.artifact a on a.id = p.artifact_id order by p.id").fetchall()  # fmt: skip
+    assert [(url.rpartition("/")[2], ms) for url, ms in waiting] == [
+        ("1", 1000),
+        ("1", 2000),
+        ("2", 0),
+        ("3", 0),
+    ]
+    library.work()
+    assert (count(owner, "signal"), count(owner, "pending_capture")) == (4, 0)
+    assert library.differences() == []
+
+
 def test_only_a_full_queue_refuses(
     library: Any, without: httpx.Client, monkeypatch: pytest.MonkeyPatch, owner: psycopg.Connection[Any]
 ) -> None:

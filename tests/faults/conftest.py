@@ -1,10 +1,11 @@
 """A durable PostgreSQL of a module's own, and servers and workers as processes that can be killed.
 
-MISIR_FAULTS_LONG=1 kills more often, for minutes.
+MISIR_FAULTS_LONG=1 kills more often, for minutes; MISIR_FAULTS_JSON=1 keeps the figures in benchmarks/results/faults.json.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,18 @@ from misir.plumbing.migrate import migrate
 from misir.settings import Settings
 
 IS_LONG = os.environ.get("MISIR_FAULTS_LONG") == "1"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "faults.json"
+DISPATCHER = """
+from misir.webhooks import deliver
+from misir.jobs import worker
+deliver.TRY_WITHIN_S = 2.0
+worker.LOOK_EVERY_S = 0.2
+from misir.cli import main
+main()
+"""
+"""`misir worker` that waits two seconds for receivers which hang, not 15, and looks for work at once: the tests have
+thousands of both."""
+
 MEMORY = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -75,18 +89,22 @@ class Site:
             "LOG_LEVEL": "CRITICAL",
         }
 
-    def _spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, **MEMORY, **self.settings}
+    def _spawn(self, *command: str, **more: str) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, **MEMORY, **self.settings, **more}
         process = subprocess.Popen(
             [sys.executable, *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         self._running.append(process)
         return process
 
-    def serve(self) -> subprocess.Popen[bytes]:
-        """A server at `port` that answers."""
+    def dispatch(self) -> subprocess.Popen[bytes]:
+        """A worker that sends, and nothing beside it."""
+        return self._spawn("-c", DISPATCHER, "worker")
+
+    def serve(self, **settings: str) -> subprocess.Popen[bytes]:
+        """A server at `port` that answers; it works, too, unless JOBS=off."""
         app = "misir.app:app_from_environment"
-        process = self._spawn("-m", "uvicorn", app, "--factory", "--port", str(self.port))
+        process = self._spawn("-m", "uvicorn", app, "--factory", "--port", str(self.port), **settings)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             with suppress(httpx.HTTPError):
@@ -101,6 +119,12 @@ class Site:
         process.wait()
         self._running.remove(process)
 
+    def end_leases(self) -> None:
+        """Of workers that are dead: nobody waits two minutes for them here."""
+        self.rows(
+            "update misir.job set leased_until = now() - interval '1 second' where lease is not null returning 1"
+        )
+
     def restart_postgres(self) -> None:
         """At once, without a checkpoint: what was committed comes back from its log."""
         os.kill(self._postmaster, signal.SIGQUIT)
@@ -113,6 +137,18 @@ class Site:
     def rows(self, query: str, *values: Any) -> list[Any]:
         with psycopg.connect(self.postgres.url("misir"), autocommit=True) as conn:
             return conn.execute(query.encode(), values).fetchall()
+
+    def note(self, name: str, **figures: Any) -> None:
+        """What a test found, for people: in the results where MISIR_FAULTS_JSON asks for it."""
+        if os.environ.get("MISIR_FAULTS_JSON") != "1":
+            return
+        kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+        git = ["git", "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=True, cwd=RESULTS.parent)
+        form = "long" if self.is_long else "short"
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        kept[name] = {"at": at, "commit": commit.stdout.strip(), "form": form, **figures}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
 
     def close(self) -> None:
         for process in list(self._running):

@@ -162,6 +162,35 @@ def test_everything_that_happens_is_told_and_only_to_who_asked(house: Any) -> No
     assert [one.event["type"] for one in house.receiver.of(births["path"])] == ["subspace.born"]
 
 
+def test_undoing_tells_what_came_back_what_went_again_and_what_moved(house: Any, space: int) -> None:
+    listening = house.listen("artifact.deleted", "artifact.restored", "artifact.updated")
+    artifact = house.ask("POST", "/capture", json=page(space, "undone"))["artifact_id"]
+
+    def undo_last() -> None:
+        (last,) = house.rows("select max(id) from misir.correction where space_id = %s", space)
+        house.ask("POST", f"/corrections/{last[0]}/undo")
+
+    house.ask("DELETE", f"/artifacts/{artifact}")
+    undo_last()
+    house.ask("DELETE", f"/artifacts/{artifact}")
+    house.ask("POST", f"/artifacts/{artifact}/restore")
+    undo_last()
+    house.ask("POST", f"/artifacts/{artifact}/restore")
+    house.ask("PATCH", f"/artifacts/{artifact}", json={"subspace_id": None})
+    undo_last()
+    told = house.rows(
+        "select type, data ->> 'cause', (data ->> 'artifact_id')::bigint from misir.webhook_event order by id"
+    )
+    assert told == [
+        ("artifact.deleted", "correction", artifact), ("artifact.restored", "undo", artifact),
+        ("artifact.deleted", "correction", artifact), ("artifact.restored", "correction", artifact),
+        ("artifact.deleted", "undo", artifact), ("artifact.restored", "correction", artifact),
+        ("artifact.updated", "correction", artifact), ("artifact.updated", "undo", artifact),
+    ]  # fmt: skip
+    house.work()
+    assert len(house.receiver.of(listening["path"])) == len(told)
+
+
 def test_nothing_is_written_where_nobody_listens_and_nothing_that_was_rolled_back(
     house: Any, space: int
 ) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from misir.capture.chunk import Taken
 from misir.capture.page import Known, Page, Reading, Ready, complete_page, merged_text, read_page
-from misir.capture.pending import set_down
+from misir.capture.pending import set_all_down
 from misir.capture.pipeline import NO_MODEL, PLANS, capture_page, embedded, find_known, read_without_model
 from misir.capture.schemas import BatchAnswer, BatchFailure, BatchItem, Captured, CaptureRequest
 from misir.capture.tell import tell
@@ -33,9 +33,6 @@ _Waiting = tuple[int, Ready]
 
 CHUNK: Final = 100
 """Most captures of one transaction: a space is locked for as long as these take (decision 0022)."""
-
-ASIDE: Final = 10
-"""Captures of one transaction that are set down to wait for a model, one by one."""
 
 SERVER_ERROR: Final = 500
 
@@ -181,30 +178,34 @@ async def _embed(batch: Batch, items: Sequence[_Item]) -> list[_Waiting]:
 
 
 async def _put_aside(batch: Batch, items: Sequence[_Item]) -> None:
-    """There is no model: these wait for one (pending.py), ASIDE a transaction."""
-    for _, of_space in groupby(sorted(items, key=_space_of), key=_space_of):
-        for chunk in batched(of_space, ASIDE):
-            async with (
-                batch.res.turns.of(_space_of(chunk[0])),
-                batch.res.database.as_user(batch.user_id) as tx,
-            ):
-                kept = [(item.index, await _set_down(batch, tx, item)) for item in chunk]
-                await batch.note(tx, [(index, one) for index, one in kept if one is not None])
+    """There is no model: these wait for one (pending.py), CHUNK a transaction."""
+    for space_id, of_space in groupby(sorted(items, key=_space_of), key=_space_of):
+        for chunk in batched(of_space, CHUNK):
+            for item, outcome in zip(chunk, await _set_chunk_down(batch, space_id, chunk), strict=True):
+                if isinstance(outcome, MisirError):
+                    batch.refuse(item.index, item.page, outcome)
+                else:
+                    batch.succeed(item.index, outcome)
+                    count_capture("pending")
 
 
 def _space_of(item: _Item) -> int:
     return item.page.request.space_id
 
 
-async def _set_down(batch: Batch, tx: Tx, item: _Item) -> Captured | None:
+async def _set_chunk_down(
+    batch: Batch, space_id: int, chunk: Sequence[_Item]
+) -> Sequence[Captured | MisirError]:
     try:
-        captured = await set_down(tx, item.page)
-    except MisirError as refusal:  # before anything was written
-        batch.refuse(item.index, item.page, refusal)
-        return None
-    batch.succeed(item.index, captured)
-    count_capture("pending")
-    return captured
+        async with batch.res.turns.of(space_id), batch.res.database.as_user(batch.user_id) as tx:
+            outcomes = await set_all_down(tx, space_id, [item.page for item in chunk])
+            both = zip(chunk, outcomes, strict=True)
+            await batch.note(tx, [(item.index, one) for item, one in both if isinstance(one, Captured)])
+            return outcomes
+    except MisirError as refusal:
+        if refusal.status >= SERVER_ERROR:
+            raise
+        return [refusal] * len(chunk)  # the space is gone, or archived
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

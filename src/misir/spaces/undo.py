@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from misir.errors import conflict, not_found
+from misir.library.moving import told
 from misir.library.views import SQL as LIBRARY
 from misir.orient.assign import AssignedBy
 from misir.plumbing.db import Tx
@@ -20,6 +21,7 @@ from misir.spaces.reshape import SQL as RESHAPE
 from misir.spaces.reshape import note
 from misir.spaces.schemas import Undone
 from misir.spaces.shifts import changes_of
+from misir.webhooks.outbox import EventType, emit_all
 
 WAYS_BACK = {
     "adopt": "merge the topic into another, or retire it, instead",
@@ -37,6 +39,7 @@ async def undo_correction(res: Resources, user_id: uuid.UUID, correction_id: int
 
         find it, and its twin in another space's log
         lock → log `undo` → artifacts to where the log now says → topics open again → topics learn again
+        who listens hears of each artifact that is elsewhere again, as of the correction itself
 
     404 unknown; 409 undone already, too old, or of a kind that has another way back.
     """
@@ -52,6 +55,9 @@ async def undo_correction(res: Resources, user_id: uuid.UUID, correction_id: int
             logged = await _move_back(tx, res, found, entries, now)
         else:
             logged = await _undo(tx, res, found, now)
+        if found["kind"] == "move":
+            back = await _load(tx, found["artifact_ids"])
+            await emit_all(tx, "artifact.updated", [told(one, cause="undo") for one in back])
     return Undone(
         correction_id=logged.id,
         undone=correction_id,
@@ -147,13 +153,24 @@ async def _turn_trash_back(
     tx: Tx, res: Resources, found: Row, touched: set[int], now: datetime
 ) -> list[Shift]:
     """What was deleted comes back, what was restored goes again; who left the space stays away."""
-    deleted_at = None if found["kind"] == "delete" else now
+    goes = found["kind"] == "restore"
     concerned = {"artifact_ids": found["artifact_ids"], "space_id": found["space_id"]}
-    await tx.ask(LIBRARY.set_trashed, concerned, deleted_at=deleted_at)
+    before = await _load(tx, found["artifact_ids"])
+    await tx.ask(LIBRARY.set_trashed, concerned, deleted_at=now if goes else None)
     topics = await tx.ask(RESHAPE.list_space_topics, space_id=found["space_id"])
     touched |= await list_touched(tx, found["artifact_ids"])
     here = {row["id"] for row in await topics.fetchall()}
-    return await rebuild_topics(tx, res, touched & here, now)
+    shifts = await rebuild_topics(tx, res, touched & here, now)
+    turned = [one for one in before if one["space_id"] == found["space_id"] and one["is_deleted"] is not goes]
+    event: EventType = "artifact.deleted" if goes else "artifact.restored"
+    await emit_all(tx, event, [told(one, cause="undo") for one in turned])
+    return shifts
+
+
+async def _load(tx: Tx, artifact_ids: Sequence[int]) -> list[Row]:
+    """The artifacts as they are, those that have been purged left out."""
+    rows = await tx.ask(LIBRARY.load_artifacts_for_update, artifact_ids=list(artifact_ids))
+    return await rows.fetchall()
 
 
 async def _move_back(tx: Tx, res: Resources, found: Row, entries: Sequence[Row], now: datetime) -> Logged:

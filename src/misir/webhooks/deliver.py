@@ -1,10 +1,11 @@
 """Telling one endpoint what happened: the job `deliver`, one for each endpoint.
 
-    lease the endpoint's job (committed) ─▶ read what is due (committed) ─▶ POST, a few at once ─▶ note it
+    lease the endpoint's job (committed) ─▶ read what is due (committed) ─▶ POST, a few at once ─▶ note each
 
 An endpoint has its own job and its own pace, so one that is dead or slow keeps no other waiting. While
 nothing it is sent arrives, it is asked with one delivery at a time. A worker that dies after the POST and
-before the last step makes the receiver hear of the event twice, under the same id: at least once.
+before the last step makes the receiver hear of the event twice, under the same id: at least once. An
+answer is therefore noted when it comes, and not when the slowest of its round has come.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from misir.webhooks.sign import body_of, event_name, headers_of, next_attempt_at
 SQL = load_statements("misir.webhooks", "deliver.sql")
 
 N_AT_ONCE: Final = 20
-"""Deliveries that are read, tried and settled together."""
+"""Deliveries that are read together: a round."""
 
 N_OPEN: Final = 5
 """Requests to one endpoint at the same time."""
@@ -87,8 +88,8 @@ async def deliver(res: Resources, user_id: uuid.UUID, endpoint_id: int, now: dat
             target = await _load(res, user_id, endpoint_id, moment)
             if target is None or not target.due:
                 break
-            tries = await _try_all(client, target, moment)
-            await _settle(res, user_id, endpoint_id, tries, moment)
+            tries = await _try_all(res, client, user_id, target, moment)
+            await _judge(res, user_id, endpoint_id, tries, moment)
             moment = now + timedelta(seconds=time.monotonic() - started)
             if not any(one.has_arrived for one in tries):
                 break
@@ -109,14 +110,28 @@ async def _load(res: Resources, user_id: uuid.UUID, endpoint_id: int, now: datet
     return Target(row["url"], [res.seal().open(one, str(user_id)) for one in sealed], is_failing, due)
 
 
-async def _try_all(client: httpx.AsyncClient, target: Target, now: datetime) -> list[Try]:
+async def _try_all(
+    res: Resources, client: httpx.AsyncClient, user_id: uuid.UUID, target: Target, now: datetime
+) -> list[Try]:
+    """One round: every due delivery is tried once, and noted as soon as that is over."""
     slots = asyncio.Semaphore(N_OPEN)
 
     async def one(due: dict[str, Any]) -> Try:
         async with slots:
             return await _try(client, target, due, now)
 
-    return list(await asyncio.gather(*(one(due) for due in target.due)))
+    waiting, tries = {asyncio.create_task(one(due)) for due in target.due}, list[Try]()
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            over = [task.result() for task in done]
+            await _settle(res, user_id, over)
+            tries += over
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    return tries
 
 
 async def _try(client: httpx.AsyncClient, target: Target, due: dict[str, Any], now: datetime) -> Try:
@@ -150,10 +165,8 @@ def reason_of(problem: Exception) -> str:
     return "The connection broke."
 
 
-async def _settle(
-    res: Resources, user_id: uuid.UUID, endpoint_id: int, tries: Sequence[Try], now: datetime
-) -> None:
-    """How each try went, and what that says of the endpoint, in one transaction."""
+async def _settle(res: Resources, user_id: uuid.UUID, tries: Sequence[Try]) -> None:
+    """How each try went, in one transaction."""
     next_ats = [one.next_at for one in tries]
     states = [
         "delivered" if one.has_arrived else "failed" if next_at is None else "pending"
@@ -171,15 +184,21 @@ async def _settle(
             states=states,
             next_ats=next_ats,
         )
-        is_gone = any(one.status == GONE for one in tries)
+    words = {"delivered": "delivered", "failed": "given up", "pending": "failed"}
+    count_deliveries([words[state] for state in states])  # type: ignore[misc]
+
+
+async def _judge(
+    res: Resources, user_id: uuid.UUID, endpoint_id: int, tries: Sequence[Try], now: datetime
+) -> None:
+    """What a whole round says of the endpoint: that it can be reached, that it cannot, or that it is gone."""
+    is_gone = any(one.status == GONE for one in tries)
+    async with res.database.as_service(user_id) as tx:
         if any(one.has_arrived for one in tries) and not is_gone:
             await tx.ask(SQL.note_success, endpoint_id=endpoint_id)
         else:
-            before = now - FAILING_FOR
-            asked = {"endpoint_id": endpoint_id, "is_gone": is_gone, "failing_before": before, "now": now}
-            await tx.ask(SQL.note_failure, asked)
-    words = {"delivered": "delivered", "failed": "given up", "pending": "failed"}
-    count_deliveries([words[state] for state in states])  # type: ignore[misc]
+            asked = {"endpoint_id": endpoint_id, "is_gone": is_gone, "now": now}
+            await tx.ask(SQL.note_failure, asked, failing_before=now - FAILING_FOR)
 
 
 async def _next_look(res: Resources, user_id: uuid.UUID, endpoint_id: int, now: datetime) -> datetime | None:
