@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from hiredis import HiredisError, ProtocolError, Reader, ReplyError, pack_command
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
-from redis.exceptions import RedisError
 
 Address = Mapping[str, Any]
 """What redis-py reads from a URL: host, port, path, username, password, db, ssl_…"""
@@ -42,6 +40,9 @@ class RedisLine:
     """
 
     def __init__(self, url: str, script: str) -> None:
+        # redis-py takes 0.2 s to import, and most servers count in memory.
+        from redis.asyncio.connection import parse_url  # noqa: PLC0415
+
         self._address: Address = parse_url(url)
         self._script = script
         self._script_sha = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
@@ -132,6 +133,8 @@ class Wire(asyncio.Protocol):
     # ---- connecting ----------------------------------------------------------------------------------
 
     async def _dial(self, address: Address, script: str) -> None:
+        from redis.exceptions import RedisError  # noqa: PLC0415 - imported already, by RedisLine
+
         try:
             await self._connect(address)
             await self._sign_in(address.get("username"), address.get("password", ""))
@@ -147,6 +150,8 @@ class Wire(asyncio.Protocol):
         self._send()
 
     async def _connect(self, address: Address) -> None:
+        from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection  # noqa: PLC0415
+
         kind = address.get("connection_class")
         if kind is UnixDomainSocketConnection:
             await self._loop.create_unix_connection(lambda: self, address.get("path", ""))

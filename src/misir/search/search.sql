@@ -1,4 +1,5 @@
--- Search by meaning and by word. Both legs see live artifacts of one user only.
+-- Search by meaning and by word. Both legs see live artifacts of one user only. What belongs to a hit is looked up by its
+-- key ("lateral … limit 1"): a plan made before there were statistics would read the library through for each of them.
 
 -- name: measure_library
 -- How many vectors the user has and how many there are, about, without counting; and the newest artifact id given away.
@@ -32,8 +33,11 @@ with near as materialized (
 )
 select a.id as artifact_id, 1 - near.distance as similarity, (select count(*) from near) as n_near
 from near
-join misir.artifact a on a.id = near.artifact_id and a.user_id = %(user_id)s and a.content_hash = near.content_hash
-where a.deleted_at is null
+cross join lateral (
+  select id from misir.artifact
+  where id = near.artifact_id and user_id = %(user_id)s and content_hash = near.content_hash and deleted_at is null
+  limit 1
+) a
 order by near.distance, a.id desc
 limit %(k)s;
 
@@ -48,15 +52,19 @@ with near as materialized (
 )
 select a.id as artifact_id, 1 - near.distance as similarity, (select max(distance) from near) as reach
 from near
-join misir.artifact a on a.id = near.artifact_id and a.user_id = %(user_id)s and a.content_hash = near.content_hash
-where a.deleted_at is null
-  and (%(space_ids)s::bigint[] is null or a.space_id = any(%(space_ids)s::bigint[]))
-  and (%(subspace_id)s::bigint is null or a.subspace_id = %(subspace_id)s::bigint)
-  and (%(source)s::text is null or a.content_source::text = %(source)s::text)
-  and (%(domain)s::text is null or a.domain = %(domain)s::text)
-  and (%(engagement_level)s::text is null or a.engagement_level::text = %(engagement_level)s::text)
-  and (%(from_at)s::timestamptz is null or a.captured_at >= %(from_at)s::timestamptz)
-  and (%(to_at)s::timestamptz is null or a.captured_at < %(to_at)s::timestamptz)
+cross join lateral (
+  select a.id from misir.artifact a
+  where a.id = near.artifact_id and a.user_id = %(user_id)s and a.content_hash = near.content_hash
+    and a.deleted_at is null
+    and (%(space_ids)s::bigint[] is null or a.space_id = any(%(space_ids)s::bigint[]))
+    and (%(subspace_id)s::bigint is null or a.subspace_id = %(subspace_id)s::bigint)
+    and (%(source)s::text is null or a.content_source::text = %(source)s::text)
+    and (%(domain)s::text is null or a.domain = %(domain)s::text)
+    and (%(engagement_level)s::text is null or a.engagement_level::text = %(engagement_level)s::text)
+    and (%(from_at)s::timestamptz is null or a.captured_at >= %(from_at)s::timestamptz)
+    and (%(to_at)s::timestamptz is null or a.captured_at < %(to_at)s::timestamptz)
+  limit 1
+) a
 order by near.distance + 0, a.id desc
 limit %(k)s;
 
@@ -89,25 +97,28 @@ where exists (select 1 from misir.space s where s.id = a.space_id and s.user_id 
 -- name: load_hits
 -- What is shown of each hit. The marks around found words are control characters until they are escaped. Reading a page
 -- for them is most of the cost: one without any of the words is not read, and others first at their beginning.
-with asked as (
+with asked as materialized (
   select replace(plainto_tsquery('english', %(q)s)::text, '&', '|')::tsquery as any_word,
          'MaxFragments=2, MaxWords=24, MinWords=8, FragmentDelimiter=' || chr(1)
          || ', StartSel=' || chr(2) || ', StopSel=' || chr(3) as marks
 )
 select a.id as artifact_id, g.id as signal_id, a.title, a.url, left(a.content, 300) as content_preview,
        case when a.content is not null and a.search @@ asked.any_word then (
-         select case when position(chr(2) in begun.headline) > 0 then begun.headline
+         select case when position(chr(2) in begun.headline) > 0 or length(a.content) <= 2000 then begun.headline
                      else ts_headline('english', left(a.content, 20000), asked.any_word, asked.marks) end
          from (select ts_headline('english', left(a.content, 2000), asked.any_word, asked.marks) as headline offset 0) begun
        ) end as headline,
        a.space_id, s.name as space_name, a.subspace_id, a.engagement_level, a.dwell_time_ms, a.captured_at,
        case when %(vector)s::halfvec is null then null else 1 - (e.vector <=> %(vector)s::halfvec) end as similarity
 from asked
-cross join misir.artifact a
-join misir.space s on s.id = a.space_id and s.user_id = a.user_id
-left join misir.embedding e
-  on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash and e.model = %(model)s
+cross join unnest(%(artifact_ids)s::bigint[]) wanted (id)
+cross join lateral (select * from misir.artifact where id = wanted.id and user_id = %(user_id)s limit 1) a
+join misir.space s on s.id = a.space_id and s.user_id = %(user_id)s and s.deleted_at is null
 left join lateral (
-  select id from misir.signal where artifact_id = a.id and user_id = a.user_id order by id desc limit 1
-) g on true
-where a.user_id = %(user_id)s and a.id = any(%(artifact_ids)s) and s.deleted_at is null;
+  select vector from misir.embedding
+  where user_id = %(user_id)s and artifact_id = a.id and model = %(model)s and content_hash = a.content_hash
+  limit 1
+) e on true
+left join lateral (
+  select max(id + 0) as id from misir.signal where user_id = %(user_id)s and artifact_id = a.id -- the artifact's index
+) g on true;
