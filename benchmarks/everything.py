@@ -2,6 +2,7 @@
 
 python benchmarks/everything.py            short forms (about ten minutes on two quiet cores)
 python benchmarks/everything.py --full     more rounds, up to 100,000 rows
+python benchmarks/everything.py search     some parts, and the page
 python benchmarks/everything.py --report   only the page again, from benchmarks/results
 Results are kept in benchmarks/results, one file a benchmark; docs/performance.md gets its tables and docs/growth.svg from them.
 """
@@ -45,11 +46,12 @@ GROWTH = re.compile(r"^(?P<what>.+?) with (?P<n>[\d,]+) artifacts")
 Row = dict[str, Any]
 
 
-def run_all(*, is_full: bool) -> list[str]:
+def run_all(wanted: list[str], *, is_full: bool) -> list[str]:
     """The parts that failed; the others are measured all the same."""
     failed = []
     env = {**os.environ, "OMP_NUM_THREADS": "1"}  # as in the server: threaded BLAS on shared cores is slower
-    for name, title in PARTS.items():
+    for name in wanted or PARTS:
+        title = PARTS[name]
         command = [sys.executable, str(HERE / f"{name}.py"), *flags_of(name, is_full=is_full)]
         started = time.perf_counter()
         sys.stdout.write(f"== {title} ({name}.py)\n")
@@ -169,10 +171,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="which; all of them otherwise")
     parser.add_argument("--full", action="store_true", help="more rounds and larger libraries")
     parser.add_argument("--report", action="store_true", help="only write the page again")
     asked = parser.parse_args()
-    failed = [] if asked.report else run_all(is_full=asked.full)
+    failed = [] if asked.report else run_all(asked.parts, is_full=asked.full)
     write_page()
     sys.stdout.write(f"{PAGE.relative_to(HERE.parent)} and {PLOT.relative_to(HERE.parent)} are up to date.\n")
     if failed:
