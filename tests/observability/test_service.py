@@ -107,7 +107,7 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 def test_labels_stay_few_whatever_is_asked(start_service: Callable[..., Any]) -> None:
-    service = start_service(workers=2, MISIR_SECRET_KEY="s" * 32, DB_POOL_SIZE="8")
+    service = start_service(workers=2, MISIR_SECRET_KEY="s" * 32, DB_POOL_SIZE="16")
     service.until_ready()
     chance = random.Random(7)  # noqa: S311 - repeatable
     words = [
