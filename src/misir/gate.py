@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from misir import limits
-from misir.deps import Me, Now, Res, now, require_same_user, resources_of, spend
+from misir.deps import Me, Now, Res, now, require_same_user, resources_of, spend, user_of
 from misir.errors import forbidden
 from misir.plumbing.auth import ADMIN, READ, WRITE, Principal
 from misir.profile.keys import is_api_key, verify_key
@@ -39,7 +39,7 @@ USER_ID: Final = {
 
 
 GIVEN: Final[dict[Any, Callable[[Request], Any]]] = {
-    Me: lambda request: request.scope["state"]["user_id"],
+    Me: user_of,
     Res: resources_of,
     Now: lambda _: now(),
 }

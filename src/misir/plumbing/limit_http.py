@@ -30,12 +30,8 @@ def header_fields(decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
     >>> header_fields([Decision(Policy("capture", 100), True, 99, 60, 0)])
     [(b'ratelimit-policy', b'"capture";q=100;w=60'), (b'ratelimit', b'"capture";r=99;t=60')]
     """
-    if len(decisions) == 1:  # as for nearly all requests
-        policies, left = _policy_field(decisions[0].policy), _left_field(decisions[0])
-    else:
-        policies = b", ".join([_policy_field(d.policy) for d in decisions])
-        left = b", ".join(map(_left_field, decisions))
-    return [(b"ratelimit-policy", policies), (b"ratelimit", left)]
+    policies = b", ".join([_policy_field(d.policy) for d in decisions])
+    return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_left_field, decisions)))]
 
 
 @cache

@@ -54,10 +54,6 @@ class Tally:
                 return last_ms + WINDOW_MS - now_ms
         return WINDOW_MS
 
-    def first_frees_in(self, now_ms: int) -> int:
-        """Milliseconds until the oldest units are free again; 0 when there are none."""
-        return self.entries[0][0] + WINDOW_MS - now_ms if self.entries else 0
-
     def saw(self, now_ms: int, used: int, reset_ms: int) -> None:
         """Redis said `used`; that stays true at least until its oldest units come back."""
         self.seen, self.seen_until_ms = used, now_ms + reset_ms
