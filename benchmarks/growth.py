@@ -8,9 +8,7 @@ embedded before, so that the model, which does not grow, is left out. Others' pa
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +29,6 @@ from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace
 
 N_MINE = 1_000
-BULK = 50_000
 """From so many new rows on the vector index is made anew afterwards, as for an import."""
 
 
@@ -76,38 +73,6 @@ class Person:
         await global_analytics(self.res, ME, now=datetime.now(UTC))
 
 
-@contextmanager
-def without_vector_index(owner: psycopg.Connection[Any]) -> Iterator[None]:
-    """The index over vectors is dropped for the block, and made again from all rows at once."""
-    statements = owner.execute(
-        "select c.relname, pg_get_indexdef(c.oid) from pg_class c join pg_am m on m.oid = c.relam "
-        "where c.relnamespace = 'misir'::regnamespace and m.amname = 'hnsw' and not c.relispartition"
-    ).fetchall()
-    for name, _ in statements:
-        owner.execute(f"drop index misir.{name}".encode())
-    yield
-    owner.execute("set maintenance_work_mem = '3GB'")
-    owner.execute("set max_parallel_maintenance_workers = 1")
-    for _, statement in statements:
-        owner.execute(statement.replace(" ON ONLY ", " ON ").encode())
-
-
-def grow(world: World, owner: psycopg.Connection[Any], total: int) -> None:
-    """Others' libraries, until there are so many rows in all."""
-    wanted = total - world.n_all
-
-    def add() -> None:
-        while world.n_all < total:
-            world.add(uuid.uuid4(), min(1_000, total - world.n_all))
-            world.rows = {ME: world.rows[ME]} if ME in world.rows else {}
-
-    if wanted < BULK:
-        add()
-        return
-    with without_vector_index(owner):
-        add()
-
-
 async def measure_at(person: Person, total: int, n: int) -> list[Row]:
     await person.ask_before(n)
     works: dict[str, Callable[[int], Awaitable[None]]] = {
@@ -139,7 +104,7 @@ async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:
             world.n_all = N_MINE
             for total in totals:
                 started = time.perf_counter()
-                grow(world, owner, total)
+                world.grow(total)
                 owner.execute("vacuum analyze misir.embedding, misir.artifact, misir.signal")
                 filling = time.perf_counter() - started
                 rows += await measure_at(person, total, 40)

@@ -1,12 +1,13 @@
 """What a user would take instead: `python benchmarks/peers.py [--full] [--json]`. Needs the extra `peers`.
 
-Chroma, LanceDB and Qdrant as libraries on local disk, and Misir through its own functions on a PostgreSQL of its own; all take turns in
+Chroma, LanceDB, Qdrant and mem0 as libraries on local disk, and Misir through its own functions on a PostgreSQL of its own; all take turns in
 one run. They keep a vector and a payload; Misir also keeps words, the log, and learns. Recall@10 against numpy stands beside every latency.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 import uuid
@@ -17,11 +18,14 @@ from typing import Any
 
 import numpy as np
 import psycopg
+from baseline.sentences import open_model
 from ground import ME, VOCABULARY, Row, interleaved, plain_row, postgres, ratio_row, resources, run
 from pgvector.psycopg import register_vector
 from search import World
 
 from misir.capture.batch import capture_batch
+from misir.capture.pipeline import capture
+from misir.capture.schemas import CaptureRequest
 from misir.resources import Resources
 from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace
@@ -106,6 +110,28 @@ class Qdrant(Peer):
             "pages", query=query, limit=K, query_filter=wanted, with_payload=False
         )
         return [int(one.id) for one in found.points]
+
+
+def open_mem0(folder: Path) -> Callable[[str], Any] | None:
+    """mem0's `add` of a text as it is, without its language model: its own embedder and stores, on local disk."""
+    os.environ |= {"MEM0_TELEMETRY": "False", "MEM0_DIR": str(folder / "mem0")}
+    try:
+        from mem0 import Memory  # noqa: PLC0415 - an extra
+    except ImportError:
+        print("mem0 is not installed: pip install 'misir[peers]'")
+        return None
+    open_model().save(str(folder / "model"))
+    store = {"path": str(folder / "mem0" / "store"), "on_disk": True, "embedding_model_dims": 384}
+    model = {"model": str(folder / "model"), "embedding_dims": 384}
+    memory = Memory.from_config(
+        {
+            "vector_store": {"provider": "qdrant", "config": store},
+            "embedder": {"provider": "huggingface", "config": model},
+            "llm": {"provider": "openai", "config": {"api_key": "never asked"}},
+            "history_db_path": str(folder / "mem0" / "history.db"),
+        }
+    )
+    return lambda text: memory.add(text, user_id=str(ME), infer=False)
 
 
 def open_peers(folder: Path) -> list[Peer]:
@@ -212,6 +238,15 @@ class Batches:
     async def embedded(self, _: int) -> None:
         await self.take_in([{"content": text} for text in self.texts()])
 
+    async def one(self, n_words: int) -> None:
+        """One capture, one client, through the whole pipeline."""
+        page = {"space_id": self.space_id, "url": f"https://p.example/{next(self.numbers)}"}
+        text = " ".join(self.chance.choice(VOCABULARY, n_words))
+        answer = await capture(
+            self.res, ME, CaptureRequest(**page, title=text[:60], content=text), datetime.now(UTC)
+        )
+        assert answer.artifact_id
+
     def add(self, peer: Peer) -> Callable[[int], Awaitable[Any]]:
         return bound(
             lambda _: peer.add(str(ME), [next(self.numbers) for _ in range(N_BATCH)], self.vectors())
@@ -240,6 +275,22 @@ async def batches(res: Resources, peers: list[Peer], n: int) -> list[Row]:
     return rows + _against(embedded, f"batch of {N_BATCH} × 50 words, one text a call", {"chromadb": 1.2})
 
 
+async def captures(res: Resources, remember: Callable[[str], Any], n: int) -> list[Row]:
+    """One page after the other, beside mem0."""
+    space = await create_space(res, ME, NewSpace(name="mem0"), datetime.now(UTC))
+    them, rows = Batches(res, space.id), list[Row]()
+    for n_words in (50, 200):
+        theirs = bound(lambda _, n=n_words: remember(" ".join(them.chance.choice(VOCABULARY, n))))
+        taken = await interleaved(n, misir=lambda _, n=n_words: them.one(n), mem0=theirs)
+        what = f"capture of {n_words} words"
+        rows += [
+            plain_row(f"{what}, {name}", float(np.median(seconds)) * 1e3, "ms")
+            for name, seconds in taken.items()
+        ]
+        rows += _against(taken, what, {"mem0": 2})
+    return rows
+
+
 async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:  # noqa: ARG001 - one size
     """Rows of {name, value, unit, target, verdict}."""
     with (
@@ -264,6 +315,9 @@ async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:
             started = time.perf_counter()
             rows = await searches(world, peers, 100 if is_full else 40)
             rows += await batches(res, peers, 20 if is_full else 10)
+            remember = await asyncio.to_thread(open_mem0, Path(name))
+            if remember is not None:
+                rows += await captures(res, remember, 60 if is_full else 30)
             return [*rows, plain_row("measuring, all told", time.perf_counter() - started, "s")]
 
 

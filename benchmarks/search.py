@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from pgvector import HalfVector
 from pgvector.psycopg import register_vector
 
 from misir.orient.vectors import to_half
+from misir.plumbing.db import Tx
 from misir.resources import Resources
 from misir.search.meaning import ask_meaning, measure_library, read_meaning
 
@@ -25,11 +28,30 @@ NOISE = 1.2
 """Length of the noise beside a subject's 1: cosines within a subject are about 0.4, as of real texts."""
 
 AT_ONCE = 5_000
+BULK = 50_000
+"""From so many rows on the index over vectors is made after them."""
+
 EVERYTHING = -10.0
 NO_FILTERS: dict[str, Any] = dict.fromkeys(
     ("space_ids", "subspace_id", "source", "domain", "engagement_level", "from_at", "to_at")
 )
 COLUMNS = "user_id, space_id, url, normalized_url, url_hash, content_hash, title, captured_at"
+
+
+@contextmanager
+def without_vector_index(owner: psycopg.Connection[Any]) -> Iterator[None]:
+    """The index over vectors is dropped for the block, and made again from all rows at once."""
+    statements = owner.execute(
+        "select c.relname, pg_get_indexdef(c.oid) from pg_class c join pg_am m on m.oid = c.relam "
+        "where c.relnamespace = 'misir'::regnamespace and m.amname = 'hnsw' and not c.relispartition"
+    ).fetchall()
+    for name, _ in statements:
+        owner.execute(f"drop index misir.{name}".encode())
+    yield
+    owner.execute("set maintenance_work_mem = '3GB'")
+    owner.execute("set max_parallel_maintenance_workers = 1")
+    for _, statement in statements:
+        owner.execute(statement.replace(" ON ONLY ", " ON ").encode())
 
 
 class World:
@@ -41,6 +63,7 @@ class World:
         subjects = self.chance.normal(0, 1, (N_SUBJECTS, res.embedder.dimension))
         self.subjects = subjects / np.linalg.norm(subjects, axis=1)[:, None]
         self.n_all = 0
+        """Of everybody, those of others in bulk included."""
         self.rows: dict[uuid.UUID, tuple[np.ndarray, np.ndarray]] = {}
 
     def around(self, subjects: np.ndarray) -> np.ndarray:
@@ -48,8 +71,11 @@ class World:
         vectors = self.subjects[subjects] + noise / np.sqrt(self.subjects.shape[1])
         return to_half(vectors / np.linalg.norm(vectors, axis=1)[:, None])
 
-    def add(self, user: uuid.UUID, n: int) -> None:
-        """`n` artifacts with their vectors, of the subjects that users hold, written as a library grows."""
+    def add(self, user: uuid.UUID, n: int, *, is_kept: bool = True) -> None:
+        """`n` artifacts with their vectors, of the subjects that users hold, written as a library grows.
+
+        What is kept in memory can be compared.
+        """
         row = self.owner.execute(
             "insert into misir.space (user_id, name, embedding_count) values (%s, 'bench', %s) returning id",
             [user, n],
@@ -57,11 +83,28 @@ class World:
         for start in range(0, n, AT_ONCE):
             vectors = self.around(self.chance.integers(0, N_HELD, min(AT_ONCE, n - start)))
             ids = self._write(user, int((row or (0,))[0]), vectors)
-            known, before = self.rows.get(
-                user, (np.empty(0, np.int64), np.empty((0, vectors.shape[1]), np.float32))
-            )
-            self.rows[user] = (np.append(known, ids), np.vstack([before, vectors]))
+            if is_kept:
+                known, before = self.rows.get(
+                    user, (np.empty(0, np.int64), np.empty((0, vectors.shape[1]), np.float32))
+                )
+                self.rows[user] = (np.append(known, ids), np.vstack([before, vectors]))
         self.n_all += n
+
+    def grow(self, total: int, own: dict[uuid.UUID, int] | None = None) -> None:
+        """Those libraries, and others' until there are so many rows in all; very many are indexed at the end."""
+
+        def add() -> None:
+            for user, n in (own or {}).items():
+                self.add(user, n)
+            while self.n_all < total:
+                self.add(uuid.uuid4(), min(1_000, total - self.n_all), is_kept=False)
+
+        if total - self.n_all < BULK:
+            add()
+        else:
+            with without_vector_index(self.owner):
+                add()
+        self.owner.execute("vacuum analyze misir.embedding, misir.artifact")
 
     def _write(self, user: uuid.UUID, space_id: int, vectors: np.ndarray) -> list[int]:
         with self.owner.transaction():
@@ -86,10 +129,15 @@ class World:
         return np.asarray(self.around(np.array([self.chance.integers(first, last)]))[0])
 
     async def search(self, user: uuid.UUID, query: np.ndarray) -> list[int]:
-        async with self.res.database.as_user(user, plans="force_generic_plan", reads_only=True) as tx:
-            library = await measure_library(tx)
-            leg = await ask_meaning(tx, self.res, query, EVERYTHING, NO_FILTERS, library)
-            return [row["artifact_id"] for row in await read_meaning(tx, leg)]
+        async with self.as_user(user) as tx:
+            return await self.ask(tx, query)
+
+    def as_user(self, user: uuid.UUID) -> AbstractAsyncContextManager[Tx]:
+        return self.res.database.as_user(user, plans="force_generic_plan", reads_only=True)
+
+    async def ask(self, tx: Tx, query: np.ndarray) -> list[int]:
+        leg = await ask_meaning(tx, self.res, query, EVERYTHING, NO_FILTERS, await measure_library(tx))
+        return [row["artifact_id"] for row in await read_meaning(tx, leg)]
 
     def dot(self, user: uuid.UUID, query: np.ndarray, k: int) -> list[int]:
         """The bound: numpy on that user's rows in memory."""
@@ -113,10 +161,18 @@ async def _measure_user(world: World, user: uuid.UUID, name: str, n: int, target
 
     for number in range(3):
         await ours(number)
-    taken = await interleaved(n, ours=ours, bound=bound)
+    async with world.as_user(user) as tx:
+
+        async def statements(number: int) -> None:
+            await world.ask(tx, queries[number])
+
+        await statements(0)
+        taken = await interleaved(n, ours=ours, statements=statements, bound=bound)
     groups = [slice(at, at + n // 5) for at in range(0, n, n // 5)]
     medians = {key: [float(np.median(values[one])) for one in groups] for key, values in taken.items()}
     rows = [ratio_row(f"search, {name}, against numpy", medians["ours"], medians["bound"], target)]
+    what = f"search, {name}, without its transaction's beginning and end, against numpy"
+    rows.append(ratio_row(what, medians["statements"], medians["bound"], None))
     rows.append(plain_row(f"search, {name}", float(np.median(taken["ours"])) * 1e3, "ms"))
     is_scanned = len(world.rows[user][0]) <= max(3_000, (75 * world.n_all) ** 0.5)
     for label, parity in (("held", 0), ("not held", 1)):
@@ -143,19 +199,15 @@ async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:
             started = time.perf_counter()
             world.add(ME, 2_000)
             costs = {}
+            libraries = {uuid.uuid4(): size for size in sizes}
             for total in totals:
-                while world.n_all < total:
-                    world.add(uuid.uuid4(), min(1_000, total - world.n_all))
-                owner.execute("vacuum analyze misir.embedding, misir.artifact")
+                world.grow(total, libraries if total == totals[-1] else None)
                 measured = await _measure_user(world, ME, f"2,000 rows of {total:,}", n, 5.0)
-                costs[total] = measured[1]["value"]
+                costs[total] = measured[2]["value"]
                 rows += measured
             name = f"search in 2,000 rows of {totals[-1]:,} against of {totals[0]:,}"
             rows.append(plain_row(name, costs[totals[-1]] / costs[totals[0]], "ratio", 1.3, at_least=False))
-            for size in sizes:
-                user = uuid.uuid4()
-                world.add(user, size)
-                owner.execute("vacuum analyze misir.embedding, misir.artifact")
+            for user, size in libraries.items():
                 rows += await _measure_user(world, user, f"library of {size:,}", n, None)
             rows.append(plain_row("filling, all told", time.perf_counter() - started, "s"))
     return rows

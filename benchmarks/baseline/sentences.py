@@ -26,6 +26,12 @@ MAX_TOKENS = 256
 
 def open_encoder() -> Callable[[str | list[str]], Any] | None:
     """`encode` of a text, float32 (384,), or of many, (n, 384); None where the extra is not installed."""
+    model = open_model()
+    return None if model is None else lambda texts: model.encode(texts, show_progress_bar=False)
+
+
+def open_model() -> Any:
+    """The SentenceTransformer itself, for those who want a folder of it; None where the extra is not installed."""
     try:
         import torch  # noqa: PLC0415 - an extra
         from sentence_transformers import SentenceTransformer, models  # noqa: PLC0415
@@ -42,5 +48,4 @@ def open_encoder() -> Callable[[str | list[str]], Any] | None:
         tokenizer.save_pretrained(folder)
         word = models.Transformer(str(Path(folder)), max_seq_length=MAX_TOKENS)
     pooling = models.Pooling(SHAPE["hidden_size"], pooling_mode="mean")
-    model = SentenceTransformer(modules=[word, pooling, models.Normalize()], device="cpu")
-    return lambda texts: model.encode(texts, show_progress_bar=False)
+    return SentenceTransformer(modules=[word, pooling, models.Normalize()], device="cpu")

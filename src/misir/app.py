@@ -15,7 +15,7 @@ from misir.analytics import routes as analytics
 from misir.capture import routes as capture
 from misir.deps import Problem
 from misir.embed.embedder import Embedder
-from misir.errors import MisirError, install_error_handlers
+from misir.errors import MisirError
 from misir.exports import routes as exports
 from misir.imports import routes as imports
 from misir.imports.source import MAX_FILE
@@ -26,6 +26,7 @@ from misir.jobs.worker import working
 from misir.library import routes as library
 from misir.limits import policy_of
 from misir.plumbing.confined import MIB
+from misir.plumbing.errors_http import install_error_handlers
 from misir.plumbing.http import BodyLimit, CatchAll, CrossOrigin, HeadIsGet, RequestId, TrailingSlash
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging

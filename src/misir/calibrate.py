@@ -13,7 +13,6 @@ import numpy as np
 import orjson
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -26,8 +25,10 @@ from misir.orient.calibration import MEASURES, Estimate, Labelled, estimate, lab
 from misir.orient.config import EngineConfig
 from misir.orient.vectors import Vector
 from misir.plumbing.sqlfile import load_statements
-from misir.serve import attached, configure, opened
+from misir.resources import opened
+from misir.serve import attached, configure
 from misir.settings import Settings
+from misir.shell import out, steps
 
 SQL = load_statements("misir.library", "library.sql")
 
@@ -42,9 +43,6 @@ EMBED_AT_ONCE: Final = 32
 
 DIGITS: Final = 4
 """After the point; the spread is never smaller than about a thousandth."""
-
-out = Console(highlight=False)
-steps = Console(stderr=True, highlight=False)
 
 
 class LabelledText(BaseModel):

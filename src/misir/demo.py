@@ -9,12 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import httpx
+import typer
+from rich.progress import track
 
 from misir import stdlib_docs
 from misir.errors import MisirError
+from misir.shell import AsJson, out, print_json, steps
+
+EXAMPLES: Final = ("misir demo", "misir demo --url http://127.0.0.1:8010")
 
 SPACE: Final = "Python standard library"
 INTENTION: Final = "Know which part of Python's standard library solves the problem at hand"
@@ -206,3 +211,29 @@ def list_urls(client: Client, space_id: int) -> set[str]:
 def _new_space() -> dict[str, Any]:
     subspaces = [{"name": name, "markers": markers} for name, markers in TOPICS.items()]
     return {"name": SPACE, "intention": INTENTION, "subspaces": subspaces}
+
+
+def load_with_progress(client: Client, limit: int | None = None) -> int:
+    """How many of the demo's documents were new."""
+    documents = read_documents()[:limit]
+    loaded = load_demo(client, documents)
+    is_seen = steps.is_terminal
+    title = "Loading the demo library"
+    return sum(track(loaded, title, len(documents), console=steps, transient=True, disable=not is_seen))
+
+
+def demo_command(
+    url: Annotated[str, typer.Option(help="The server to load it into.")] = "http://127.0.0.1:8000",
+    token: Annotated[
+        str | None, typer.Option(envvar="MISIR_TOKEN", help="Bearer token, where the server wants one.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, hidden=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load Python's own documentation into a running server; repeating it sends only what is missing."""
+    with Client(url, token=token) as client:
+        n_new = load_with_progress(client, limit)
+    if as_json:
+        print_json({"url": url, "new": n_new})
+    else:
+        out.print(f"The demo library is there: {n_new} documents were new.")

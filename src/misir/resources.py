@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -179,3 +179,20 @@ def build_limiter(settings: Settings) -> Limiter | None:
         return None
     redis_url = settings.REDIS_URL if settings.RATE_LIMIT_STORAGE == "redis" else None
     return Limiter(redis_url=redis_url, workers=settings.RATE_LIMIT_WORKERS)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, with_model: bool = True) -> AsyncIterator[Resources]:
+    """Misir in this process, as a server's worker holds it. Raises MisirError where it would answer 503."""
+    logging.disable(logging.CRITICAL)  # what the log would say of the start, the sentence says
+    try:
+        res = build_resources(settings)
+        await res.start(with_model=with_model)
+    finally:
+        logging.disable(logging.NOTSET)
+    try:
+        if res.database.problem is not None:
+            raise res.database.problem
+        yield res
+    finally:
+        await res.close()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 import misir
-from misir.errors import SLUGS
+from misir.plumbing.errors_http import SLUGS
 from misir.web.problems import PROBLEMS
 
 SOURCE = Path(misir.__file__).parent

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import orjson
 import typer
 from dotenv import dotenv_values
-from rich.console import Console
 from rich.table import Table
 
 from misir.check.configured import check_environment, check_settings
@@ -24,6 +23,12 @@ from misir.check.probed import (
 )
 from misir.check.row import Row
 from misir.settings import Settings, load_settings
+from misir.shell import AsJson, out
+
+EXAMPLES: Final = (
+    "misir check",
+    "misir check --production --env-file .env.production --url $URL --token $JWT",
+)
 
 MARKS = {True: "[green]✔[/]", False: "[red]✘[/]", None: "[yellow]?[/]"}
 
@@ -45,9 +50,7 @@ def check_command(
     url: Annotated[
         str | None, typer.Option("--url", help="A running server, to see its limits hold.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON for programs instead of a table.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check this deployment: what was found, row by row, and how to mend it. Exit code 1 when a row fails."""
     settings = load_settings()
@@ -57,7 +60,7 @@ def check_command(
         document = {"ok": is_good, "rows": [row.model_dump() for row in rows]}
         typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
     else:
-        Console(highlight=False).print(_table(rows))
+        out.print(_table(rows))
     if not is_good:
         raise typer.Exit(1)
 

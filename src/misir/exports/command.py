@@ -12,9 +12,9 @@ import typer
 
 from misir.errors import invalid
 from misir.exports.stream import Format, export_bookmarks, export_lines, open_export
+from misir.locally import find_space, run
 from misir.resources import Resources
-from misir.serve import steps
-from misir.shell import DataDir, InSpace, User, find_space, now, run
+from misir.shell import DataDir, InSpace, User, now, steps
 
 EXAMPLES: Final = (
     "misir export -o library.jsonl",

@@ -23,9 +23,9 @@ from misir.imports.schemas import DryRun, ImportDetail
 from misir.imports.source import MAX_FILE
 from misir.jobs.kinds import IMPORTING
 from misir.jobs.worker import work_once
+from misir.locally import find_space, run
 from misir.resources import Resources
-from misir.serve import steps
-from misir.shell import AsJson, DataDir, User, find_space, now, out, print_json, print_table, run
+from misir.shell import AsJson, DataDir, User, now, out, print_json, print_table, steps
 
 EXAMPLES: Final = (
     "misir import bookmarks.html --space Reading --dry-run",

@@ -11,9 +11,9 @@ from typing import Annotated, Final
 import typer
 
 from misir.jobs.worker import drain, require_service, work_on
+from misir.locally import run
 from misir.resources import Resources
-from misir.serve import steps
-from misir.shell import DataDir, out, run
+from misir.shell import DataDir, out, steps
 
 EXAMPLES: Final = ("misir worker", "misir worker --drain")
 

@@ -13,7 +13,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from misir.errors import DETAILS, MisirError, problem_response, unavailable
+from misir.errors import MisirError, unavailable
+from misir.plumbing.errors_http import DETAILS, problem_response
 from misir.plumbing.metrics_http import Visit
 from misir.plumbing.routing import RouteTable
 

@@ -11,8 +11,9 @@ from functools import cache
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from misir.errors import MisirError, problem_response
+from misir.errors import MisirError
 from misir.plumbing.client_ip import Network, client_ip, network_key
+from misir.plumbing.errors_http import problem_response
 from misir.plumbing.limiter import Decision, Limiter, Policy
 
 FREE = ("/health", "/metrics", "/dashboard")

@@ -1,5 +1,5 @@
-"""One connection to Redis that answers or gives up. A question waits for its own answer only: it is sent in
-this turn of the event loop, with all others of this turn, and Redis answers in order.
+"""One connection to Redis that answers or gives up. A question waits for its own answer only: it is sent at
+once or, while others wait for theirs, with all others of this turn of the event loop. Redis answers in order.
 
     RedisLine.ask ─ Wire.ask ─ bytes out → Redis → bytes in ─ the oldest question has its answer
 
@@ -98,9 +98,11 @@ class Wire(asyncio.Protocol):
         if self.is_lost:
             answer.set_exception(Lost("the connection is gone"))
             return answer
-        if self._stands and not self._unsent:
-            self._loop.call_soon(self._send)
         self._unsent.append(pack(command))
+        if self._stands and not self._questions:  # nobody to share the way with
+            self._send()
+        elif self._stands and len(self._unsent) == 1:
+            self._loop.call_soon(self._send)
         self._questions.append((answer, self._n_looks))
         if self._timer is None:
             self._look_later()

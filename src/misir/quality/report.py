@@ -16,10 +16,10 @@ from typing import Annotated, Any, Final
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from misir.errors import MisirError, invalid
+from misir.shell import epilog, steps
 
 PARTS: Final = {
     "topics": "Topics",
@@ -39,7 +39,6 @@ EXAMPLES: Final = (
     "misir bench quality",
     "misir bench quality --quick --only search --output quick.md --results quick.json",
 )
-CODES: Final = "Exit codes: 0 done, 1 refused or failed (one sentence on stderr says why), 2 wrong usage."
 
 INTRODUCTION: Final = """# Quality, measured
 
@@ -47,9 +46,7 @@ INTRODUCTION: Final = """# Quality, measured
 packages carry (`src/misir/quality/corpora.py`). The machine matters only for how long it took.
 """
 
-steps = Console(stderr=True, highlight=False)
-
-bench_app = typer.Typer(help="Measure this version.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure this version.", no_args_is_help=True, add_completion=False)
 
 
 @bench_app.callback()
@@ -57,9 +54,7 @@ def bench() -> None:
     """Measure this version."""
 
 
-@bench_app.command(
-    "quality", epilog="\n\n".join(["Examples:", *(f"  {example}" for example in EXAMPLES), CODES])
-)
+@bench_app.command("quality", epilog=epilog(*EXAMPLES))
 def quality_command(
     *,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer orders, trials and questions.")] = False,

@@ -21,10 +21,10 @@ from misir.embed.embedder import Embedder
 from misir.orient.vectors import Vector
 from misir.quality.corpora import Corpus, embed_corpus
 from misir.quality.questions import QuestionSet, load_questions
-from misir.resources import Resources
+from misir.resources import Resources, opened
 from misir.search.find import search
 from misir.search.schemas import Mode, SearchRequest
-from misir.serve import attached, opened
+from misir.serve import attached
 from misir.settings import Settings, load_settings
 from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace

@@ -17,9 +17,9 @@ from misir.plumbing.replica import Connection
 from misir.reembed import move
 from misir.reembed.move import Forecast, Standing, StoredModel
 from misir.reembed.texts import OnStep, Work
-from misir.serve import attached, configure, steps
+from misir.serve import attached, configure
 from misir.settings import Settings
-from misir.shell import AsJson, DataDir, out, print_json, print_table
+from misir.shell import AsJson, DataDir, out, print_json, print_table, steps
 
 EXAMPLES: Final = (
     "misir reembed --model nomic-ai/nomic-embed-text-v1.5 --dry-run",

@@ -12,9 +12,9 @@ import typer
 from rich.progress import Progress
 
 from misir.errors import MisirError, unavailable
+from misir.locally import find_space, run
 from misir.resources import Resources
-from misir.serve import steps
-from misir.shell import AsJson, DataDir, InSpace, User, find_space, now, out, print_json, print_table, run
+from misir.shell import AsJson, DataDir, InSpace, User, now, out, print_json, print_table, steps
 from misir.spaces.drift import judge_drift
 from misir.spaces.redecide import Redecided, apply_redecided, read_numbers, redecide_space
 from misir.spaces.replay import Replayed, check_space, count_lessons, list_space_ids, replay_space
