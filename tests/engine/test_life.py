@@ -12,6 +12,10 @@ import pytest
 
 from misir.jobs.kinds import WORK
 from misir.jobs.queue import REFLECT
+from misir.settings import Settings
+from misir.spaces import drift
+
+ME = Settings(_env_file=None).mock_user_id
 
 BOAT = {"harbour": (0, 1, 0), "sail": (0.1, 1, 0), "mast": (0, 1, 0.1), "bread": (0, 0, 0, 1), "sea": (1,)}
 
@@ -143,6 +147,28 @@ def test_judging_late_or_twice_finds_the_same_drifts(library_of: Callable[..., A
         drifts = [one for one in library.events(space) if one["type"] == "drifted"]
         found.append([(one["numbers"]["raw_drift"], one["numbers"]["z"]) for one in drifts])
     assert found[0] == found[1] != []
+
+
+def test_who_reads_without_a_pause_does_not_keep_the_judge_for_ever(
+    library_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page comes in whenever a stretch of the log has been judged: it is for the next time."""
+    library = library_of(sea=(1,))
+    space = library.declare("Reading", "sea")
+    library.capture(space, "first", "sea")
+    found, n_looks = drift.find_drifts, 0
+
+    def find_and_read_on(*asked: Any) -> Any:
+        nonlocal n_looks
+        n_looks += 1
+        if n_looks < 20:
+            library.capture(space, f"meanwhile{n_looks}", "sea")
+        return found(*asked)
+
+    monkeypatch.setattr(drift, "find_drifts", find_and_read_on)
+    for n_judgements in (1, 2):
+        library.in_process(lambda res: drift.judge_drift(res, ME, space, datetime.now(UTC)))
+        assert n_looks == n_judgements
 
 
 def test_the_worker_mends_early_mistakes_and_can_be_overruled(library_of: Callable[..., Any]) -> None:

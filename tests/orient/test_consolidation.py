@@ -235,3 +235,14 @@ def test_promises_hold_in_any_space(space: dict[str, Any]) -> None:
     assert look_again(**space, may_found=False).n_born == 0
     again = look_again(**space)
     assert (again.index == after).all()
+
+
+def test_a_topic_with_much_that_is_not_looked_at_leaves_the_others_whole() -> None:
+    """Hundreds of older texts stand behind a prior; counted in the graph, they once left the rest in crumbs."""
+    sides = np.eye(32)[np.repeat([0, 1, 2], 200)]
+    rows = unit(sides + np.random.default_rng(1).normal(size=sides.shape) / np.sqrt(32))
+    index = np.repeat([0, 1, 2], 200).tolist()
+    for weight in (200.0, 5_000.0):
+        weights = [weight, 3.0, 3.0]
+        found = look_again(rows, index, n_topics=3, priors=np.eye(32)[[0, 1, 2]], prior_weights=weights)
+        assert (found.n_born, found.moved, found.dissolved) == (0, (), ())

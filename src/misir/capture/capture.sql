@@ -12,8 +12,11 @@ from unnest(%(space_ids)s::bigint[], %(url_hashes)b::bytea[], %(needs_contents)s
 join misir.space s on s.id = asked.space_id and s.user_id = %(user_id)s and s.deleted_at is null
 left join misir.artifact a
   on a.user_id = %(user_id)s and a.space_id = asked.space_id and a.url_hash = asked.url_hash
-left join misir.embedding e
-  on e.user_id = %(user_id)s and e.artifact_id = a.id and e.content_hash = a.content_hash and e.model = %(model)s;
+left join lateral (
+  select v.vector, v.fraction from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e on true;
 
 -- name: lock_space_for_update
 -- The lock of all learning in a space: whoever holds it decides next, and takes the next seq. FOR NO KEY UPDATE,
@@ -30,9 +33,12 @@ select a.url_hash, a.id, a.subspace_id, a.content_hash, a.engagement_level, a.re
        a.taught_weight, a.embedded_fraction, a.raw_margin, a.probability, a.fit, a.duplicate_of,
        e.id as embedding_id, e.content_hash as embedded_hash
 from misir.artifact a
-left join misir.embedding e
-  on e.user_id = %(user_id)s and e.artifact_id = a.id and e.model = %(model)s
-  and e.content_hash = any(%(content_hashes)b::bytea[])
+left join lateral (
+  select v.id, v.content_hash from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s
+    and v.content_hash = any(%(content_hashes)b::bytea[])
+  offset 0 -- by its key, too
+) e on true
 where a.user_id = %(user_id)s and a.space_id = %(space_id)s and a.url_hash = any(%(url_hashes)b::bytea[]);
 
 -- name: reserve_ids
@@ -94,8 +100,12 @@ cross join lateral (
     where user_id = %(user_id)s and space_id = %(space_id)s and band_4 = asked.band_4 and duplicate_of is null
   ) alike
   join misir.artifact a on a.id = alike.id and a.user_id = %(user_id)s
-  join misir.embedding e on e.user_id = %(user_id)s and e.artifact_id = a.id and e.content_hash = a.content_hash
-  where a.deleted_at is null and a.url_hash <> asked.url_hash and e.model = %(model)s
+  cross join lateral (
+    select v.vector from misir.embedding v
+    where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+    limit 1 -- by its key, whatever the planner knows of so new a table
+  ) e
+  where a.deleted_at is null and a.url_hash <> asked.url_hash
     and (e.vector <=> asked.vector) < %(max_distance)s
   order by a.id
   limit 1
@@ -110,8 +120,11 @@ from (
     and assigned_by is null
   order by learned_seq desc limit %(pool_size)s
 ) p
-join misir.embedding e on e.user_id = %(user_id)s and e.artifact_id = p.id and e.content_hash = p.content_hash
-where e.model = %(model)s;
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = p.id and v.model = %(model)s and v.content_hash = p.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e;
 
 -- name: list_sessions
 select id from misir.session where id = any(%(session_ids)s::bigint[]) and user_id = %(user_id)s;

@@ -149,8 +149,12 @@ cross join lateral (
          (array_agg(a.id order by a.captured_at desc, a.id desc))[1:50] as artifact_ids,
          (array_agg(a.subspace_id order by a.captured_at desc, a.id desc))[1:50] as topic_ids
   from misir.artifact a
-  join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-  where a.space_id = s.id and a.user_id = s.user_id and a.deleted_at is null and e.model = %(model)s
+  cross join lateral (
+    select v.vector from misir.embedding v
+    where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+    limit 1 -- by its key, whatever the planner knows of so new a table
+  ) e
+  where a.space_id = s.id and a.user_id = s.user_id and a.deleted_at is null
     and a.captured_at > %(now)s::timestamptz - interval '30 days' and a.captured_at <= %(now)s::timestamptz
 ) r
 where s.user_id = %(user_id)s and s.deleted_at is null and s.archived_at is null
@@ -170,8 +174,12 @@ from (
 ) t
 cross join lateral (
   select a.id, e.vector from misir.artifact a
-  join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-  where a.subspace_id = t.id and a.user_id = t.user_id and a.deleted_at is null and e.model = %(model)s
+  cross join lateral (
+    select v.vector from misir.embedding v
+    where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+    limit 1 -- by its key, whatever the planner knows of so new a table
+  ) e
+  where a.subspace_id = t.id and a.user_id = t.user_id and a.deleted_at is null
   order by a.learned_seq desc, a.id desc limit %(n_members)s
 ) m
 order by t.id, m.id;

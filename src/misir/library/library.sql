@@ -151,8 +151,11 @@ where id = %(artifact_id)s and user_id = %(user_id)s;
 -- What a calibration is measured on: the vectors of placed, live pages, their titles, and their topics as labels.
 select a.title, a.subspace_id, e.vector
 from misir.artifact a
-join misir.embedding e
-  on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash and e.model = %(model)s
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e
 where a.user_id = %(user_id)s and a.deleted_at is null and a.subspace_id is not null
   and exists (select 1 from misir.space s where s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null)
   and (%(space_id)s::bigint is null or a.space_id = %(space_id)s::bigint)

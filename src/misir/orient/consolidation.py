@@ -137,7 +137,9 @@ def _regrouped(space: _Space, *, may_found: bool) -> Rows:
     """The topic of each item (n,) by groups of neighbours; numbers from k on are new topics.
 
     Nodes of the graph are the items, but for those of pinned topics and those a person keeps out, and a
-    marker vector of each declared topic, whose edges count prior-weight times. Items that may not move, and
+    prior of each topic that has one. A prior's edges count as often as markers weigh, 3 times at most: it is
+    near to all of its topic, and counted as the hundreds of older texts that it may stand for, it would
+    outweigh the rest of the graph and leave all else in crumbs. Items that may not move, and
     markers, are fixed. A group keeps the number of the topic it shares most items with; one without is a new
     topic if it holds three items that could found one (`birth.py`), else unassigned.
     """
@@ -156,7 +158,7 @@ def _regrouped(space: _Space, *, may_found: bool) -> Rows:
 
 
 def _counts(space: _Space, items: Rows, declared: Rows) -> Floats:
-    """How many texts each node stands for: an item 1, a marker vector its prior weight."""
+    """How many texts each node stands for: an item 1, a prior its weight."""
     return np.append(np.ones(len(items)), np.linalg.norm(space.seeds[declared], axis=1))
 
 
@@ -164,7 +166,8 @@ def _graph(space: _Space, items: Rows, declared: Rows) -> Graph:
     counts = _counts(space, items, declared)
     vectors = np.concatenate([space.vectors[items], space.seeds[declared]]) / counts[:, None]
     graph = neighbour_graph(vectors, space.config.group_neighbours, space.calibration.novelty)
-    return replace(graph, weight=graph.weight * counts[graph.first] * counts[graph.second])
+    ties = np.minimum(counts, space.config.seed_weight)
+    return replace(graph, weight=graph.weight * ties[graph.first] * ties[graph.second])
 
 
 def _groups(graph: Graph, topics: Rows, fixed: Flags, config: EngineConfig) -> Rows:

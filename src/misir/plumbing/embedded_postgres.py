@@ -55,6 +55,7 @@ SETTINGS = {
     "log_min_duration_statement": "500",
     "default_text_search_config": "pg_catalog.english",
     "jit": "off",
+    "autovacuum_naptime": "10s",  # a new library doubles within a minute, and is planned for by what it was
 }
 THROWAWAY = {
     "fsync": "off",

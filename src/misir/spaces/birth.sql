@@ -9,8 +9,11 @@ from (
     and assigned_by is null and id <> %(artifact_id)s
   order by learned_seq desc limit %(pool_size)s
 ) p
-join misir.embedding e on e.artifact_id = p.id and e.user_id = %(user_id)s and e.content_hash = p.content_hash
-where e.model = %(model)s
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = p.id and v.model = %(model)s and v.content_hash = p.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e
 order by (e.vector <=> %(vector)s) + 0, p.id
 limit 2;
 
@@ -18,8 +21,12 @@ limit 2;
 -- The pool in log order, founders included.
 select a.id, a.title, e.vector
 from misir.artifact a
-join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-where a.user_id = %(user_id)s and e.model = %(model)s and (a.id = any(%(founders)s) or a.id in (
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e
+where a.user_id = %(user_id)s and (a.id = any(%(founders)s) or a.id in (
   select id from misir.artifact
   where user_id = %(user_id)s and space_id = %(space_id)s and subspace_id is null and deleted_at is null
     and assigned_by is null

@@ -95,9 +95,10 @@ async def _load(tx: Tx, res: Resources, space: Row) -> Scene:
     starts = starts_of(n_loaded, await seeds.fetchall(), res.config, res.embedder.dimension)
     priors, weights = list[Vector](), list[float]()
     for topic in topics:
-        if n_loaded[topic["id"]] < topic["artifact_count"]:  # those that are not looked at hold it in place
+        n_older = topic["artifact_count"] - n_loaded[topic["id"]]
+        if n_older > 0:  # those that are not looked at hold it in place
             priors.append(topic["centroid"].to_numpy())
-            weights.append(topic["weight_sum"])
+            weights.append(topic["weight_sum"] * n_older / topic["artifact_count"])
         else:
             start = starts[topic["id"]]
             priors.append(start.m)

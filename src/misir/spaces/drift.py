@@ -51,19 +51,21 @@ class Found:
 
 
 async def judge_drift(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> int:
-    """Judge every signal the log has gained; how many drifts there were.
+    """Judge every signal the log has gained by now; how many drifts there were.
 
         read windows → detect_drift, on a thread → lock the space, write events and anchors
 
     Takes lock_spaces_for_update. Where a second worker judged the same meanwhile, this one writes nothing.
+    What comes while it judges is for the next time: who reads without a pause would keep it for ever.
     """
-    n_found = 0
+    n_found, last = 0, None
     while True:
         async with res.database.as_service(user_id) as tx:
             space = await (await tx.ask(SQL.load_progress, space_id=space_id)).fetchone()
-            if space is None or space["judged_seq"] >= space["next_seq"] - 1:
+            last = space["next_seq"] - 1 if space is not None and last is None else last
+            if space is None or last is None or space["judged_seq"] >= last:
                 return n_found
-            upto = min(space["next_seq"] - 1, space["judged_seq"] + N_AT_ONCE)
+            upto = min(last, space["judged_seq"] + N_AT_ONCE)
             windows = await _load_windows(tx, res, space_id, space["judged_seq"], upto)
         found = await asyncio.to_thread(find_drifts, windows, space["judged_seq"], res.config)
         async with res.database.as_service(user_id) as tx:

@@ -74,8 +74,12 @@ where id = any(%(artifact_ids)s) and user_id = %(user_id)s;
 -- The current vector of each live artifact.
 select a.id, a.subspace_id, e.vector
 from misir.artifact a
-join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-where a.id = any(%(artifact_ids)s) and a.user_id = %(user_id)s and e.model = %(model)s and a.deleted_at is null
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e
+where a.id = any(%(artifact_ids)s) and a.user_id = %(user_id)s and a.deleted_at is null
 order by a.id;
 
 -- name: store_numbers

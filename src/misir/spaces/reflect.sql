@@ -15,19 +15,30 @@ where id = %(space_id)s and user_id = %(user_id)s and deleted_at is null and arc
 -- name: load_windows
 -- Of every topic that learned something after judged_seq: what it was taught since its anchor, newest %(limit)s.
 select t.id as topic_id, w.artifact_id, w.learned_seq, w.vector
-from misir.subspace t
+from (
+  select t.id, t.user_id, t.anchor_seq
+  from misir.subspace t
+  cross join lateral (
+    select n.learned_seq from misir.artifact n
+    where n.subspace_id = t.id and n.user_id = t.user_id and n.deleted_at is null and n.taught_weight > 0
+      and n.learned_seq <= %(upto)s
+    order by n.learned_seq desc limit 1
+  ) last
+  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.state <> 'retired'
+    and last.learned_seq > %(judged_seq)s
+) t
 cross join lateral (
   select a.id as artifact_id, a.learned_seq, e.vector
   from misir.artifact a
-  join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
+  cross join lateral (
+    select v.vector from misir.embedding v
+    where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+    limit 1 -- by its key, whatever the planner knows of so new a table
+  ) e
   where a.subspace_id = t.id and a.user_id = t.user_id and a.deleted_at is null and a.taught_weight > 0
-    and a.learned_seq between t.anchor_seq and %(upto)s and e.model = %(model)s
+    and a.learned_seq between t.anchor_seq and %(upto)s
   order by a.learned_seq desc limit %(limit)s
 ) w
-where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.state <> 'retired' and exists (
-  select 1 from misir.artifact n
-  where n.subspace_id = t.id and n.user_id = t.user_id and n.deleted_at is null and n.taught_weight > 0
-    and n.learned_seq > %(judged_seq)s and n.learned_seq <= %(upto)s)
 order by t.id, w.learned_seq, w.artifact_id;
 
 -- name: advance_judged
@@ -75,8 +86,12 @@ select (select count(*) from misir.signal g
 select * from (
   select a.id, a.title, a.subspace_id, a.assigned_by, a.engagement_level, a.learned_seq, e.vector
   from misir.artifact a
-  join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-  where a.user_id = %(user_id)s and a.space_id = %(space_id)s and a.deleted_at is null and e.model = %(model)s
+  cross join lateral (
+    select v.vector from misir.embedding v
+    where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+    limit 1 -- by its key, whatever the planner knows of so new a table
+  ) e
+  where a.user_id = %(user_id)s and a.space_id = %(space_id)s and a.deleted_at is null
     and (a.subspace_id is not null or a.assigned_by is null)
   order by a.learned_seq desc, a.id desc limit %(limit)s
 ) newest
@@ -170,8 +185,11 @@ from (
   where user_id = %(user_id)s and space_id = %(space_id)s and deleted_at is null
   order by captured_at desc, id desc limit %(limit)s
 ) a
-join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-where e.model = %(model)s
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e
 order by a.id;
 
 -- name: keep_map

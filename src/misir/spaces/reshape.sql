@@ -10,8 +10,12 @@ order by learned_seq, id;
 -- In log order, without the trash.
 select a.id, e.vector
 from misir.artifact a
-join misir.embedding e on e.artifact_id = a.id and e.user_id = a.user_id and e.content_hash = a.content_hash
-where a.subspace_id = %(topic_id)s and a.user_id = %(user_id)s and a.deleted_at is null and e.model = %(model)s
+cross join lateral (
+  select v.vector from misir.embedding v
+  where v.user_id = %(user_id)s and v.artifact_id = a.id and v.model = %(model)s and v.content_hash = a.content_hash
+  limit 1 -- by its key, whatever the planner knows of so new a table
+) e
+where a.subspace_id = %(topic_id)s and a.user_id = %(user_id)s and a.deleted_at is null
 order by a.learned_seq, a.id;
 
 -- name: list_space_topics
