@@ -9,6 +9,7 @@ the kernel's part of that is most of the cost; with several at a time, as in a b
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import statistics
 import tempfile
@@ -51,6 +52,7 @@ async def measure(redis_url: str, at_once: int) -> dict[str, list[float]]:
     rounds: dict[str, list[float]] = {name: [] for name in apps}
     for app in apps.values():
         await cpu_us(app, token, at_once=at_once)
+    gc.freeze()  # as a server's worker does
     turns = list(apps.items())
     for _ in range(N_ROUNDS):
         turns.reverse()
