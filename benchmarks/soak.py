@@ -60,7 +60,7 @@ class Client:
         answer = await self.http.request(method, path, **sent)
         self.statuses[answer.status_code] += 1
         if answer.status_code >= 500:
-            self.broken[f"{method} {path}: {answer.json().get('type', answer.status_code)}"] += 1
+            self.broken[f"{method} {path}: {answer.json().get('detail', answer.status_code)}"] += 1
         return answer
 
     def words(self, n: int) -> str:

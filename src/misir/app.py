@@ -30,6 +30,7 @@ from misir.plumbing.errors_http import install_error_handlers
 from misir.plumbing.http import BodyLimit, CatchAll, CrossOrigin, HeadIsGet, RequestId, TrailingSlash
 from misir.plumbing.limit_http import AddressLimit
 from misir.plumbing.log import configure_logging
+from misir.plumbing.memory import keep_memory_low
 from misir.plumbing.routing import FoundRoute
 from misir.profile import profile_routes as profile
 from misir.profile import routes as account
@@ -160,6 +161,7 @@ def app_from_environment() -> FastAPI:
         app = create_app(settings)
     except MisirError as error:
         sys.exit(f"misir: {error.detail}")
+    keep_memory_low()
     # What is there by now stays: looking it through for garbage takes 150 ms, in which nobody is answered.
     gc.freeze()
     return app

@@ -74,7 +74,9 @@ async def settled(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
-def test_the_first_question_goes_at_once_and_others_of_its_moment_together(run_loop: Callable[[Awaitable[Any]], Any]) -> None:
+def test_the_first_question_goes_at_once_and_others_of_its_moment_together(
+    run_loop: Callable[[Awaitable[Any]], Any],
+) -> None:
     async def run() -> list[list[str]]:
         redis = FakeRedis()
         async with redis.line() as line:

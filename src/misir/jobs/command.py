@@ -12,6 +12,7 @@ import typer
 
 from misir.jobs.worker import drain, require_service, work_on
 from misir.locally import run
+from misir.plumbing.memory import keep_memory_low
 from misir.resources import Resources
 from misir.shell import DataDir, out, steps
 
@@ -37,6 +38,7 @@ def worker_command(
         await _until_stopped(res)
         return None
 
+    keep_memory_low()
     n_done = run(work, None, data_dir)
     out.print("Stopped." if n_done is None else f"Nothing is due any more: {n_done} jobs were done.")
 
