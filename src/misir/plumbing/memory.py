@@ -17,9 +17,10 @@ N_ARENAS: Final = 2
 
 
 def keep_memory_low() -> None:
-    """Call before threads start. A library that is looked at is tens of megabytes, which come and go in
-    blocks of megabytes. With the first one that is freed glibc raises its threshold, up to 32 MB, and from then on
-    takes such blocks from heaps that it cannot give back. Does nothing where the C library has no mallopt.
+    """Call before threads start. A library that is looked at is tens of megabytes, in blocks of megabytes.
+
+    With the first such block that is freed glibc raises its threshold, up to 32 MB, and from then on takes
+    them from heaps that it cannot give back. Does nothing where the C library has no mallopt.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
