@@ -1,6 +1,6 @@
 """Ten minutes at half load: does memory grow, do files or connections leak? `python benchmarks/soak.py [--minutes 10] [--json]`
 
-`misir serve --local` on a new data directory, its worker beside it. First the client finds out how much the server takes, then it sends
+`misir serve --local` on a new data directory, its worker beside it. First the client fills a space with 5,000 pages and finds out how much the server takes, then it sends
 half of that, evenly: captures, batches, searches, analytics, corrections and deletions. Every few seconds each process says how much memory is
 its own (what it shares, as PostgreSQL's buffers, is counted apart), how many files it has open, and how many connections there are.
 """
@@ -36,6 +36,9 @@ WARM_UP = 0.5
 
 MOST_MB_PER_MINUTE = 1.0
 N_CLIENTS = 4
+LIBRARY = 5_000
+"""Pages that are there when the soak begins: as many as are looked at together."""
+
 TOPICS = ("rivers and the sea", "the kitchen garden", "clocks and watches", "old railways", "night sky")
 
 
@@ -62,6 +65,11 @@ class Client:
         if answer.status_code >= 500:
             self.broken[f"{method} {path}: {answer.json().get('detail', answer.status_code)}"] += 1
         return answer
+
+    async def fill(self) -> None:
+        """A library in use: from LIBRARY pages on, looking at it takes no more memory."""
+        for _ in range(LIBRARY // 100):
+            await self.ask("POST", "/artifacts/batch", json={"artifacts": [self.page() for _ in range(100)]})
 
     def words(self, n: int) -> str:
         return " ".join(self.chance.choice(VOCABULARY, n))
@@ -223,6 +231,7 @@ async def soak(url: str, folder: str, minutes: float) -> tuple[Client, list[Samp
     async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         client = Client(http)
         await client.prepare()
+        await client.fill()
         await client.as_fast_as_it_goes(3)
         rate = await client.as_fast_as_it_goes(10) / 2
         client.statuses.clear()

@@ -134,11 +134,11 @@ def commands() -> list[str]:
     found: list[str] = []
 
     def walk(command: Any, words: list[str]) -> None:
-        children = getattr(command, "commands", {})
-        if not command.hidden and words and (not children or command.invoke_without_command):
+        names = command.list_commands(None) if hasattr(command, "list_commands") else []
+        if not command.hidden and words and (not names or command.invoke_without_command):
             found.append(" ".join(words))
-        for name, child in children.items():
-            walk(child, [*words, name])
+        for name in names:
+            walk(command.get_command(None, name), [*words, name])
 
     walk(typer.main.get_command(cli.app), [])
     return sorted(found)
@@ -147,7 +147,7 @@ def commands() -> list[str]:
 def options(words: list[str]) -> list[str]:
     command: Any = typer.main.get_command(cli.app)
     for word in words:
-        command = command.commands[word]
+        command = command.get_command(None, word)
     shown = [one for one in command.params if not getattr(one, "hidden", False)]
     given = [flag for one in shown for flag in [*one.opts, *one.secondary_opts] if flag.startswith("--")]
     return [flag for flag in given if flag != "--help"]

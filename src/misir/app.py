@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from misir.admin import routes as admin
+from misir.admin.keys import following_purges
 from misir.analytics import routes as analytics
 from misir.capture import routes as capture
 from misir.deps import Problem
@@ -79,7 +80,7 @@ def create_app(settings: Settings, *, embedder: Embedder | None = None) -> FastA
         resources = app.state.resources = build_resources(settings, embedder=embedder)
         async with vital_signs(resources):
             await resources.start()
-            async with working(resources):
+            async with working(resources), following_purges(resources):
                 yield
             await resources.close()
 

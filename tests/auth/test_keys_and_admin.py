@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+
+from misir.admin import keys
 
 ME = "7d3c1f5e-0d53-4d5b-9d57-2d5a8a6f4c11"
 OTHER = "11111111-2222-4333-8444-555555555555"
@@ -134,6 +137,26 @@ def test_administrators_act_on_others_and_leave_a_trace(
         for actor in admins(project)
     ]
     assert owner.execute("select count(*) from misir.admin_audit").fetchone() == (12,)
+
+
+def test_a_purge_of_keys_reaches_every_process(
+    governed: httpx.Client,
+    run_app: Callable[..., httpx.Client],
+    project: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A revoked key is believed where it was seen, until an administrator of another process says otherwise."""
+    monkeypatch.setattr(keys, "LOOK_EVERY_S", 0.05)
+    elsewhere = run_app(MOCK_AUTH=False, SUPABASE_URL=project.url)
+    headers = bearer(project.token())
+    assert elsewhere.get("/api/v1/spaces", headers=headers).status_code == 200
+    project.drop_key("ec-1")
+    assert elsewhere.get("/api/v1/spaces", headers=headers).status_code == 200
+    assert governed.post("/api/v1/admin/jwks/purge", headers=bearer(SERVICE_KEY)).status_code == 200
+    deadline = time.monotonic() + 5
+    while elsewhere.get("/api/v1/spaces", headers=headers).status_code != 401:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_path_that_makes_no_sense_is_422_for_administrators_too(governed: httpx.Client) -> None:

@@ -90,6 +90,27 @@ def test_administrators_see_the_queue_and_steer_it(
     ]  # fmt: skip
 
 
+def test_a_space_that_took_long_to_look_at_rests(library: Any, owner: psycopg.Connection[Any]) -> None:
+    """Who captures without a pause leaves work without a pause."""
+    space = library.declare("A", "sea")
+    library.capture(space, "1", "sea")
+    until = datetime.now(UTC) + timedelta(minutes=1)
+
+    async def rest(res: Resources) -> None:
+        job = await worker._lease(res, [REFLECT], datetime.now(UTC))
+        assert job is not None
+        await worker._finish(res, job, until + timedelta(days=1), datetime.now(UTC), until)
+
+    library.in_process(rest, embedder=library.embedder)
+    assert library.work() == 0
+    library.capture(space, "2", "sea")
+    assert library.work() == 0
+    assert library.work(until) == 1
+    library.capture(space, "3", "sea")
+    assert library.work() == 1
+    assert owner.execute("select rest_until from misir.job where kind = 'reflect'").fetchone() == (None,)
+
+
 def test_a_worker_that_lost_its_lease_finishes_nothing(library: Any, owner: psycopg.Connection[Any]) -> None:
     library.capture(library.declare("A", "sea"), "1", "sea")
 

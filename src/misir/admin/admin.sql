@@ -5,6 +5,14 @@
 insert into misir.admin_audit (actor, action, target_user_id, target, request_id)
 values (%(actor)s, %(action)s, %(target_user_id)s, %(target)s, %(request_id)s);
 
+-- name: note_purge
+-- For every process to see that keys are to be forgotten.
+insert into misir.system_config (key, value) values ('keys_purged', to_jsonb(clock_timestamp()))
+on conflict (key) do update set value = excluded.value;
+
+-- name: read_purge
+select value from misir.system_config where key = 'keys_purged';
+
 -- name: list_jobs
 -- Jobs in order of id, or the one %(job_id)s. A lease that ran out is of a worker that died: due again.
 select * from (

@@ -13,7 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from misir.admin import jobs
+from misir.admin import jobs, keys
 from misir.admin.gate import SQL, current_admin
 from misir.admin.jobs import JobItem, JobKind, JobPage, JobState
 from misir.deps import Now, Res, problems
@@ -104,6 +104,9 @@ async def cancel_job(res: Res, now: Now, job_id: PathId) -> JobItem:
 
 @router.post("/jwks/purge", responses=problems())
 async def purge_keys(res: Res) -> Message:
-    """Forget signing keys and verified tokens: after a key was revoked."""
-    res.verifier.purge()
-    return Message(message="Forgotten in this process. The next token fetches the keys again.")
+    """Forget signing keys and verified tokens, in every process: after a key was revoked."""
+    await keys.purge_keys(res)
+    return Message(
+        message=f"Forgotten here, and within {keys.LOOK_EVERY_S:.0f} seconds by every other process. "
+        "The next token fetches the keys again."
+    )

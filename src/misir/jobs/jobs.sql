@@ -2,10 +2,12 @@
 
 -- name: enqueue
 -- Written in the transaction that causes the work: nothing is forgotten, and nothing is done for what was rolled back.
+-- A job that rests is not brought forward.
 insert into misir.job (user_id, space_id, kind, run_at)
 values (%(user_id)s, %(space_id)s, %(kind)s, %(now)s)
 on conflict on constraint job_once do update set
-  version = misir.job.version + 1, run_at = least(misir.job.run_at, excluded.run_at), cancelled_at = null;
+  version = misir.job.version + 1, cancelled_at = null,
+  run_at = greatest(least(misir.job.run_at, excluded.run_at), misir.job.rest_until);
 
 -- name: lease_job
 -- The job of these kinds that has waited longest, for whoever asks first; what another worker is taking is passed
@@ -28,10 +30,11 @@ where id = %(job_id)s and user_id = %(user_id)s and lease = %(lease)s
 returning id;
 
 -- name: finish_job
--- Next time at `next_at`; at once, where more work was left while this was being done. Only by who has the lease.
+-- Next time at `next_at`; at once, or after its rest, where more was left meanwhile. Only by who has the lease.
 update misir.job set
-  leased_until = null, lease = null, attempts = 0, last_error = null,
-  run_at = case when version = %(version)s then %(next_at)s::timestamptz else %(now)s::timestamptz end
+  leased_until = null, lease = null, attempts = 0, last_error = null, rest_until = %(rest_until)s,
+  run_at = case when version = %(version)s then %(next_at)s::timestamptz
+                else coalesce(%(rest_until)s::timestamptz, %(now)s::timestamptz) end
 where id = %(job_id)s and user_id = %(user_id)s and lease = %(lease)s;
 
 -- name: end_job

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ import psycopg
 
 from misir.errors import MisirError, unavailable
 from misir.jobs.kinds import ALL, IMPORTING, SENDING, THINKING, WORK, Job
-from misir.jobs.queue import SQL
+from misir.jobs.queue import REFLECT, SQL
 from misir.plumbing.metrics import count_job, set_queue
 from misir.resources import Resources
 
@@ -40,6 +41,13 @@ RETRY_S: Final = (5, 30, 120, 600, 3600)
 
 GIVE_BACK_WITHIN_S: Final = 2.0
 """A worker that stops leaves its jobs to others, unless the database keeps it waiting."""
+
+REST: Final = 4
+"""How many times as long as it was looked at a space is left alone, if looking took LONG_S: who captures
+without a pause leaves work without a pause, and a core that always thinks answers slowly.
+"""
+
+LONG_S: Final = 1.0
 
 MAX_ERROR: Final = 200
 
@@ -103,7 +111,7 @@ async def _serve(res: Resources, lane: Lane) -> None:
                     job = await _lease(res, lane.kinds, now)
                     if job is None:
                         break
-                    running.add(asyncio.create_task(_do(res, job, now)))
+                    running.add(asyncio.create_task(_do(res, job, now, may_rest=True)))
             running -= await _until_something_happens(res, running)
     finally:
         for task in running:
@@ -150,11 +158,11 @@ async def _lease(res: Resources, kinds: Sequence[str], now: datetime) -> Job | N
     return None if row is None else Job(**row)
 
 
-async def _do(res: Resources, job: Job, now: datetime) -> None:
+async def _do(res: Resources, job: Job, now: datetime, *, may_rest: bool = False) -> None:
     """One lease from its first statement to its last; who is stopped in between gives it back."""
     keeping = asyncio.create_task(_keep_lease(res, job))
     try:
-        await _try(res, job, now)
+        await _try(res, job, now, may_rest=may_rest)
     except asyncio.CancelledError:
         with suppress(MisirError, psycopg.OperationalError):
             await _give_back(res, job)
@@ -163,8 +171,9 @@ async def _do(res: Resources, job: Job, now: datetime) -> None:
         keeping.cancel()
 
 
-async def _try(res: Resources, job: Job, now: datetime) -> None:
+async def _try(res: Resources, job: Job, now: datetime, *, may_rest: bool) -> None:
     """Do it and say when to do it next. A database that is gone leaves the job to whoever leases it next."""
+    started = time.monotonic()
     try:
         next_at = await WORK[job.kind](res, job, now)
     except Exception as error:
@@ -175,7 +184,19 @@ async def _try(res: Resources, job: Job, now: datetime) -> None:
     else:
         count_job(job.kind, "done")
         with suppress(MisirError, psycopg.OperationalError):
-            await _finish(res, job, next_at, now)
+            rest_until = rest_of(job.kind, now, time.monotonic() - started) if may_rest else None
+            await _finish(res, job, next_at, now, rest_until)
+
+
+def rest_of(kind: str, began_at: datetime, taken_s: float) -> datetime | None:
+    """Until when a job that took so long is not done again, whatever is left for it.
+
+    >>> noon = datetime(2026, 1, 1, 12)
+    >>> rest_of(REFLECT, noon, 0.2), rest_of(REFLECT, noon, 6), rest_of("embed", noon, 60)
+    (None, datetime.datetime(2026, 1, 1, 12, 0, 30), None)
+    """
+    is_long = kind == REFLECT and taken_s >= LONG_S
+    return began_at + timedelta(seconds=(1 + REST) * taken_s) if is_long else None
 
 
 async def _keep_lease(res: Resources, job: Job) -> None:
@@ -189,12 +210,14 @@ async def _keep_lease(res: Resources, job: Job) -> None:
                     return
 
 
-async def _finish(res: Resources, job: Job, next_at: datetime | None, now: datetime) -> None:
+async def _finish(
+    res: Resources, job: Job, next_at: datetime | None, now: datetime, rest_until: datetime | None = None
+) -> None:
     held = {"job_id": job.id, "version": job.version, "lease": job.lease}
     async with res.database.as_service(job.user_id) as tx:
         if next_at is None:
             await tx.ask(SQL.end_job, held)
-        await tx.ask(SQL.finish_job, held, next_at=next_at or now, now=now)
+        await tx.ask(SQL.finish_job, held, next_at=next_at or now, now=now, rest_until=rest_until)
 
 
 async def _fail(res: Resources, job: Job, error: Exception, now: datetime) -> None:
