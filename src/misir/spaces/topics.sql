@@ -73,10 +73,11 @@ update misir.subspace set
 where id = %(topic_id)s and user_id = %(user_id)s;
 
 -- name: store_shares
--- What each member taught its topic, and since when it counts there.
+-- What each member taught its topic, and since when it counts there. Few of a large topic's have changed: writing a row costs
+-- as much as entering it into ten indexes.
 update misir.artifact a set taught_weight = s.weight, learned_seq = s.position
 from unnest(%(artifact_ids)s::bigint[], %(weights)s::double precision[], %(positions)s::bigint[]) as s (id, weight, position)
-where a.id = s.id and a.user_id = %(user_id)s;
+where a.id = s.id and a.user_id = %(user_id)s and (a.taught_weight, a.learned_seq) is distinct from (s.weight, s.position);
 
 -- name: upsert_snapshots
 -- The topics as they are now, as the picture of the day on which something was read. A late arrival rewrites no
