@@ -90,11 +90,24 @@ def serve(settings: Settings, plan: Plan) -> None:
     """Take the port, start what the server needs, serve until told to stop, and leave nothing running."""
     configure_logging(settings.LOG_LEVEL, settings.LOG_FORMAT)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until uvicorn takes over: as Ctrl-C
-    threading.Thread(target=import_server, args=(plan,), name="import", daemon=True).start()
-    with listen(plan.host, plan.port) as listener, attached(settings):
-        from misir.serving import run_server  # noqa: PLC0415 - imported while the database started
+    with listen(plan.host, plan.port) as listener, importing(plan) as imported, attached(settings):
+        imported.join()
+        from misir.serving import run_server  # noqa: PLC0415 - quick, once the other thread has done it
 
         run_server(settings, plan, listener)
+
+
+@contextmanager
+def importing(plan: Plan) -> Iterator[threading.Thread]:
+    """A thread that imports what serving needs, while this one imports nothing.
+
+    An import that a signal breaks off keeps its lock, and another thread's might wait for it for ever: what
+    `attached` shows is imported before.
+    """
+    steps.status("Starting …")
+    thread = threading.Thread(target=import_server, args=(plan,), name="import")
+    thread.start()
+    yield thread
 
 
 def import_server(plan: Plan) -> None:

@@ -27,8 +27,8 @@ def epilog(*examples: str) -> str:
     return "\n\n".join(["Examples:", *(f"  {escape(example)}" for example in examples), CODES])
 
 
-out = Console(highlight=False)
-steps = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)  # a title says :key: where it means it
+steps = Console(stderr=True, highlight=False, emoji=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 DataDir = Annotated[
