@@ -16,6 +16,7 @@ from typing import Any, Literal
 import orjson
 import psycopg
 from pgvector.psycopg import register_vector_async
+from psycopg.adapt import AdaptersMap
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg.types.string import TextBinaryLoader
@@ -105,6 +106,7 @@ class Database:
         self._pool_size = pool_size
         # A transaction pooler hands out another connection each time, where nothing was prepared.
         self._prepare_threshold = 5 if is_preparing else None
+        self._types: AdaptersMap | None = None
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._replica_url = replica_url
         self._replica: Replica | None = None
@@ -154,8 +156,8 @@ class Database:
                 "autocommit": True,  # psycopg's own BEGIN waits for its answer: ours travels with the rest
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "prepare_threshold": self._prepare_threshold,
+                "context": self._types,
             },
-            configure=_prepare,
             min_size=min_size,
             max_size=self._pool_size,
             timeout=POOL_WAIT_S,
@@ -168,6 +170,7 @@ class Database:
             async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as conn:
                 missing, fingerprint = await _read_state(conn)
                 numbers = {} if missing else await _read_numbers(conn)
+            self._types = None if missing else await learn_types(url)
         except psycopg.OperationalError:
             raise unavailable(
                 "The database cannot be reached. Captures and searches work again when it is back."
@@ -300,7 +303,8 @@ class Database:
             )
         try:
             async with asyncio.timeout(patience_s):
-                conn = await connect(url)
+                self._types = self._types or await learn_types(url)
+                conn = await connect(url, self._types)
                 try:
                     async with conn:
                         await conn.execute(SQL.become_service)
@@ -331,23 +335,27 @@ class Database:
         return True
 
 
-async def connect(url: str) -> Connection:
-    """One connection that knows our types, in no transaction yet. It is the caller's to close."""
+async def connect(url: str, types: AdaptersMap | None = None) -> Connection:
+    """One connection that knows these types, in no transaction yet. It is the caller's to close."""
     make = psycopg.AsyncConnection[DictRow].connect
-    conn = await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(conn.close)  # who is cancelled here leaves nobody who knows that it is open
-        await _prepare(conn)
-        stack.pop_all()
-    return conn
+    return await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S, context=types)
 
 
-async def _prepare(conn: Connection) -> None:
-    """Teach a connection our types, in binary, too: a vector as text takes ten times as long to read."""
-    await register_vector_async(conn)
-    async with conn.transaction():
-        for row in await (await conn.execute(SQL.list_enums)).fetchall():
-            conn.adapters.register_loader(row["oid"], TextBinaryLoader)
+async def learn_types(url: str) -> AdaptersMap:
+    """Our types in this database, in binary, too: a vector as text takes ten times as long to read.
+
+    Learnt once and handed to every connection: what pgvector registers are new classes each time, which
+    psycopg remembers for ever (20 KB a connection).
+    """
+    conn = await connect(url)
+    try:
+        await register_vector_async(conn)
+        async with conn.transaction():
+            for row in await (await conn.execute(SQL.list_enums)).fetchall():
+                conn.adapters.register_loader(row["oid"], TextBinaryLoader)
+    finally:  # who is cancelled here leaves nobody who knows that it is open
+        await conn.close()
+    return conn.adapters
 
 
 async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], str | None]:
