@@ -335,7 +335,7 @@ class Database:
         return True
 
 
-async def connect(url: str, types: AdaptersMap | None = None) -> Connection:
+async def connect(url: str, types: AdaptersMap | None) -> Connection:
     """One connection that knows these types, in no transaction yet. It is the caller's to close."""
     make = psycopg.AsyncConnection[DictRow].connect
     return await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S, context=types)
@@ -347,7 +347,7 @@ async def learn_types(url: str) -> AdaptersMap:
     Learnt once and handed to every connection: what pgvector registers are new classes each time, which
     psycopg remembers for ever (20 KB a connection).
     """
-    conn = await connect(url)
+    conn = await connect(url, None)
     try:
         await register_vector_async(conn)
         async with conn.transaction():

@@ -15,7 +15,7 @@ import psycopg
 from misir.embed.embedder import Embedder
 from misir.embed.models import ModelSpec
 from misir.errors import MisirError, conflict
-from misir.plumbing.db import Database, connect
+from misir.plumbing.db import Database, connect, learn_types
 from misir.plumbing.migrate import migrate
 from misir.plumbing.replica import Connection
 from misir.reembed.replay import Folded, Space, fold_space, list_spaces, list_stale
@@ -80,7 +80,7 @@ class Forecast:
 async def alone(url: str) -> AsyncIterator[Connection]:
     """A connection of the schema's owner that can become the service role. 409 when another move runs."""
     try:
-        owner = await connect(url)
+        owner = await connect(url, await learn_types(url))
     except psycopg.OperationalError:
         raise MisirError(503, "database-unavailable", "The database cannot be reached.") from None
     try:
