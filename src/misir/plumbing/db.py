@@ -15,14 +15,13 @@ from typing import Any, Literal
 
 import orjson
 import psycopg
-from pgvector.psycopg import register_vector_async
 from psycopg.adapt import AdaptersMap
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
-from psycopg.types.string import TextBinaryLoader
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from misir.errors import MisirError, unavailable
+from misir.plumbing.connect import CONNECT_TIMEOUT_S, connect, learn_types
 from misir.plumbing.migrate import Model, shipped_migrations
 from misir.plumbing.replica import Connection, Replica
 from misir.plumbing.sqlfile import load_statements
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 
 Plans = Literal["auto", "force_custom_plan", "force_generic_plan"]
 
-CONNECT_TIMEOUT_S = 3
 POOL_WAIT_S = 2.0
 ANSWER_WITHIN_S = 15.0
 """Longest a transaction may take: a frozen server must not hold a request, or a connection, for ever."""
@@ -333,29 +331,6 @@ class Database:
         except (psycopg.OperationalError, PoolTimeout, TimeoutError):
             return False
         return True
-
-
-async def connect(url: str, types: AdaptersMap | None) -> Connection:
-    """One connection that knows these types, in no transaction yet. It is the caller's to close."""
-    make = psycopg.AsyncConnection[DictRow].connect
-    return await make(url, row_factory=dict_row, connect_timeout=CONNECT_TIMEOUT_S, context=types)
-
-
-async def learn_types(url: str) -> AdaptersMap:
-    """Our types in this database, in binary, too: a vector as text takes ten times as long to read.
-
-    Learnt once and handed to every connection: what pgvector registers are new classes each time, which
-    psycopg remembers for ever (20 KB a connection).
-    """
-    conn = await connect(url, None)
-    try:
-        await register_vector_async(conn)
-        async with conn.transaction():
-            for row in await (await conn.execute(SQL.list_enums)).fetchall():
-                conn.adapters.register_loader(row["oid"], TextBinaryLoader)
-    finally:  # who is cancelled here leaves nobody who knows that it is open
-        await conn.close()
-    return conn.adapters
 
 
 async def _read_state(conn: psycopg.AsyncConnection[Any]) -> tuple[list[str], str | None]:

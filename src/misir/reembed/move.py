@@ -15,7 +15,8 @@ import psycopg
 from misir.embed.embedder import Embedder
 from misir.embed.models import ModelSpec
 from misir.errors import MisirError, conflict
-from misir.plumbing.db import Database, connect, learn_types
+from misir.plumbing.connect import connect, learn_types
+from misir.plumbing.db import Database
 from misir.plumbing.migrate import migrate
 from misir.plumbing.replica import Connection
 from misir.reembed.replay import Folded, Space, fold_space, list_spaces, list_stale
