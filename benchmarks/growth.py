@@ -29,7 +29,6 @@ from misir.spaces.create import create_space
 from misir.spaces.schemas import NewSpace
 
 N_MINE = 1_000
-"""From so many new rows on the vector index is made anew afterwards, as for an import."""
 
 
 class Person:
@@ -105,7 +104,7 @@ async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:
             for total in totals:
                 started = time.perf_counter()
                 world.grow(total)
-                owner.execute("vacuum analyze misir.embedding, misir.artifact, misir.signal")
+                owner.execute("vacuum analyze misir.signal")
                 filling = time.perf_counter() - started
                 rows += await measure_at(person, total, 40)
                 print(f"{total:,} artifacts: filled in {filling:.0f} s", flush=True)

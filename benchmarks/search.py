@@ -63,7 +63,6 @@ class World:
         subjects = self.chance.normal(0, 1, (N_SUBJECTS, res.embedder.dimension))
         self.subjects = subjects / np.linalg.norm(subjects, axis=1)[:, None]
         self.n_all = 0
-        """Of everybody, those of others in bulk included."""
         self.rows: dict[uuid.UUID, tuple[np.ndarray, np.ndarray]] = {}
 
     def around(self, subjects: np.ndarray) -> np.ndarray:
