@@ -190,9 +190,16 @@ async def opened(settings: Settings, *, with_model: bool = True) -> AsyncIterato
         await res.start(with_model=with_model)
     finally:
         logging.disable(logging.NOTSET)
+    async with usable(res):
+        yield res
+
+
+@asynccontextmanager
+async def usable(res: Resources) -> AsyncIterator[None]:
+    """What was started is closed after the block. Raises MisirError where the database is of no use."""
     try:
         if res.database.problem is not None:
             raise res.database.problem
-        yield res
+        yield
     finally:
         await res.close()

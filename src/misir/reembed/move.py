@@ -31,7 +31,7 @@ from misir.reembed.texts import (
     forget,
     sample_pending,
 )
-from misir.resources import Resources, build_resources, read_stored
+from misir.resources import Resources, build_resources, read_stored, usable
 from misir.settings import Settings
 from misir.spaces.corrections import SQL as LOG
 from misir.spaces.corrections import grade
@@ -135,12 +135,8 @@ async def opened(
         res.locate_database, model, locate_service=res.locate_service, use_numbers=use_numbers, pool_size=1
     )
     await res.start(with_model=with_model)
-    try:
-        if res.database.problem is not None:
-            raise res.database.problem
+    async with usable(res):
         yield res
-    finally:
-        await res.close()
 
 
 async def forecast(res: Resources) -> Forecast:
