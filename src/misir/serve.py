@@ -107,7 +107,10 @@ def importing(plan: Plan) -> Iterator[threading.Thread]:
     steps.status("Starting …")
     thread = threading.Thread(target=import_server, args=(plan,), name="import")
     thread.start()
-    yield thread
+    try:
+        yield thread
+    finally:
+        thread.join()  # an interpreter that is ending takes no more imports, and says so loudly
 
 
 def import_server(plan: Plan) -> None:
