@@ -6,10 +6,11 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from misir.plumbing.beside import beside
 from misir.plumbing.metrics import Metrics, count_limits, set_limiter_storage, start_metrics
 from misir.resources import Resources
 
@@ -20,13 +21,10 @@ EVERY_S: Final = 2.0
 async def vital_signs(res: Resources) -> AsyncIterator[None]:
     """Metrics are on from here, and the gauges are kept true until the block ends."""
     metrics = start_metrics(res.settings.VERSION)
-    watching = asyncio.create_task(_watch(res, metrics), name="vital signs")
     try:
-        yield
+        async with beside(_watch(res, metrics), "vital signs"):
+            yield
     finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
         if res.limiter is not None:
             count_limits(res.limiter.decided)
 

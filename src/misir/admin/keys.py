@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import psycopg
 
 from misir.admin.gate import SQL
 from misir.errors import MisirError
+from misir.plumbing.beside import beside
 from misir.resources import Resources
 
 LOOK_EVERY_S: Final = 5.0
@@ -31,13 +32,8 @@ async def following_purges(res: Resources) -> AsyncIterator[None]:
         yield
         return
     seen = await _look(res, NEVER)
-    following = asyncio.create_task(_follow(res, seen), name="follow purges of keys")
-    try:
+    async with beside(_follow(res, seen), "follow purges of keys"):
         yield
-    finally:
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
 
 
 async def _follow(res: Resources, seen: object) -> None:

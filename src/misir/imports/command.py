@@ -7,7 +7,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, cast
 
@@ -24,6 +24,7 @@ from misir.imports.source import MAX_FILE
 from misir.jobs.kinds import IMPORTING
 from misir.jobs.worker import work_once
 from misir.locally import find_space, run
+from misir.plumbing.beside import beside
 from misir.resources import Resources
 from misir.shell import AsJson, DataDir, User, now, out, print_json, print_table, steps
 
@@ -129,10 +130,10 @@ def _pack(folder: Path, packed: IO[bytes]) -> None:
 
 async def _follow(res: Resources, me: uuid.UUID, import_id: int) -> ImportDetail:
     """Do its work here, where this process may, and show how far it is until it is finished."""
-    working = asyncio.create_task(_work(res))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    try:
-        with Progress(*columns, console=steps, transient=True, disable=not steps.is_terminal) as bar:
+    progress = Progress(*columns, console=steps, transient=True, disable=not steps.is_terminal)
+    async with beside(_work(res), "import"):
+        with progress as bar:
             task = bar.add_task("Importing", total=None)
             while True:
                 run = await start.get_import(res, me, import_id)
@@ -140,10 +141,6 @@ async def _follow(res: Resources, me: uuid.UUID, import_id: int) -> ImportDetail
                 if run.state in FINISHED:
                     return run
                 await asyncio.sleep(LOOK_EVERY_S)
-    finally:
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
 
 
 async def _work(res: Resources) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from misir.jobs.worker import drain, require_service, work_on
 from misir.locally import run
+from misir.plumbing.beside import beside
 from misir.plumbing.memory import keep_memory_low
 from misir.resources import Resources
 from misir.shell import DataDir, out, steps
@@ -48,9 +49,5 @@ async def _until_stopped(res: Resources) -> None:
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    working = asyncio.create_task(work_on(res))
-    waiting = asyncio.create_task(stopped.wait())
-    await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
-    for task in (working, waiting):
-        task.cancel()
-    await asyncio.wait((working, waiting))
+    async with beside(work_on(res), "worker") as working, beside(stopped.wait(), "stopped") as ended:
+        await asyncio.wait((working, ended), return_when=asyncio.FIRST_COMPLETED)

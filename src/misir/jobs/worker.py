@@ -24,6 +24,7 @@ import psycopg
 from misir.errors import MisirError, unavailable
 from misir.jobs.kinds import ALL, IMPORTING, SENDING, THINKING, WORK, Job
 from misir.jobs.queue import REFLECT, SQL
+from misir.plumbing.beside import beside
 from misir.plumbing.metrics import count_job, set_queue
 from misir.resources import Resources
 
@@ -69,13 +70,8 @@ async def working(res: Resources) -> AsyncIterator[None]:
     if res.settings.JOBS == "off" or not _has_service(res):
         yield
         return
-    task = asyncio.create_task(work_on(res), name="worker")
-    try:
+    async with beside(work_on(res), "worker"):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _has_service(res: Resources) -> bool:
