@@ -32,16 +32,13 @@ def header_fields(decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
     [(b'ratelimit-policy', b'"capture";q=100;w=60'), (b'ratelimit', b'"capture";r=99;t=60')]
     """
     policies = b", ".join([_policy_field(d.policy) for d in decisions])
-    return [(b"ratelimit-policy", policies), (b"ratelimit", b", ".join(map(_left_field, decisions)))]
+    left = ", ".join([f'"{d.policy.name}";r={d.remaining};t={d.reset_s}' for d in decisions]).encode()
+    return [(b"ratelimit-policy", policies), (b"ratelimit", left)]
 
 
 @cache
 def _policy_field(policy: Policy) -> bytes:
     return f'"{policy.name}";q={policy.limit};w=60'.encode()
-
-
-def _left_field(decision: Decision) -> bytes:
-    return f'"{decision.policy.name}";r={decision.remaining};t={decision.reset_s}'.encode()
 
 
 def too_many(decision: Decision) -> MisirError:

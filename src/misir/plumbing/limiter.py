@@ -134,8 +134,7 @@ class Limiter:
     def _decide_here(self, policy: Policy, tally: Tally, cost: int, now_ms: int) -> Decision:
         share = -(-policy.limit // self._workers)
         allowed, remaining, retry_ms = tally.spend(now_ms, cost, limit=policy.limit, share=share)
-        reset_ms = max(tally.frees_in(now_ms, 1) if tally.entries else 0, retry_ms)
-        return _decision(policy, allowed, remaining, reset_ms, retry_ms)
+        return _decision(policy, allowed, remaining, max(tally.resets_in(now_ms), retry_ms), retry_ms)
 
     def _lose(self, lost: Lost) -> None:
         self._is_up = False

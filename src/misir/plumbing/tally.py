@@ -39,12 +39,17 @@ class Tally:
             self.used -= self.entries.popleft()[1]
 
     def add(self, now_ms: int, n_units: int) -> None:
-        if self.entries and self.entries[-1][0] // SECOND_MS == now_ms // SECOND_MS:
-            self.entries[-1][0] = now_ms
-            self.entries[-1][1] += n_units
+        newest = self.entries[-1] if self.entries else None
+        if newest and newest[0] // SECOND_MS == now_ms // SECOND_MS:
+            newest[0] = now_ms
+            newest[1] += n_units
         else:
             self.entries.append([now_ms, n_units])
         self.used += n_units
+
+    def resets_in(self, now_ms: int) -> int:
+        """Milliseconds until the oldest units come back; 0 when all are free."""
+        return self.entries[0][0] + WINDOW_MS - now_ms if self.entries else 0
 
     def frees_in(self, now_ms: int, n_units: int) -> int:
         """Milliseconds until so many units are free again; more than there are never fit: a whole window."""
@@ -65,9 +70,10 @@ class Tally:
         what everybody had left when Redis last said so.
         """
         self.forget(now_ms)
-        own_room = share - self.used
-        common_room = limit - self.seen - self.debt if now_ms < self.seen_until_ms else own_room
-        room = min(own_room, common_room)
+        room = own_room = common_room = share - self.used
+        if now_ms < self.seen_until_ms:
+            common_room = limit - self.seen - self.debt
+            room = min(own_room, common_room)
         if cost <= room or cost == 0:
             if cost:
                 self.add(now_ms, cost)
