@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import orjson
 import psycopg
 import pytest
 
+from misir.imports.readers import read_misir
 from misir.jobs.worker import drain
 from misir.resources import Resources
 from misir.settings import Settings
@@ -31,7 +33,7 @@ def ask(api: httpx.Client, method: str, path: str, **sent: Any) -> Any:
 
 
 def furnish(api: httpx.Client) -> tuple[int, int]:
-    """Two spaces with everything that can happen in them."""
+    """Two spaces with everything that can happen in them, one that is archived, and one in the trash."""
     session = ask(api, "POST", "/sessions", json={"external_id": "tab-1"})["id"]
     topics = [{"name": name, "markers": [name.lower()]} for name in ("Sea", "Wood", "Ice")]
     space = ask(api, "POST", "/spaces", json={"name": "All ☃", "subspaces": topics, "intention": "sea"})["id"]
@@ -53,6 +55,19 @@ def furnish(api: httpx.Client) -> tuple[int, int]:
     ask(api, "POST", f"/subspaces/{named['Ice']}/merge", json={"into": named["Wood"]})
     ask(api, "POST", f"/subspaces/{named['Sea']}/markers", json={"label": "shore"})
     ask(api, "POST", "/artifacts/capture", json=pages[4] | {"captured_at": None, "content": "sea, and wood"})
+    archived, trashed = (
+        ask(api, "POST", "/spaces", json={"name": name, "subspaces": topics})["id"]
+        for name in ("Old", "Gone")
+    )
+    for one in (archived, trashed):
+        ask(
+            api,
+            "POST",
+            "/capture",
+            json={"space_id": one, "url": f"https://x.example/aside/{one}", "title": "sea", "content": "sea"},
+        )
+    ask(api, "PATCH", f"/spaces/{archived}", json={"archived": True})
+    ask(api, "DELETE", f"/spaces/{trashed}")
     return space, other
 
 
@@ -79,6 +94,9 @@ def contents(url: str) -> dict[str, Any]:
             table: conn.execute(f"select count(*) from misir.{table}".encode()).fetchone()[0]
             for table in TABLES
         }
+        spaces = conn.execute(
+            "select name, archived_at, deleted_at, intention from misir.space order by 1"
+        ).fetchall()
         pages = conn.execute(
             "select s.name, a.url, a.title, a.content, t.name, a.assigned_by, a.engagement_level, a.scroll_depth, a.captured_at, "
             "a.deleted_at, a.pinned, a.taught_weight, a.learned_seq, a.fit from misir.artifact a join misir.space s on s.id = a.space_id "
@@ -106,7 +124,7 @@ def contents(url: str) -> dict[str, Any]:
             "select s.name, t.name, t.state, t.artifact_count, t.signal_count, t.weight_sum, t.coherence, t.confidence, t.centroid::text "
             "from misir.subspace t join misir.space s on s.id = t.space_id order by 1, 2, t.id"
         ).fetchall()
-    return {"sizes": sizes, "pages": pages, "log": log, "corrections": corrections, "events": events, "centroids": centroids}  # fmt: skip
+    return {"sizes": sizes, "spaces": spaces, "pages": pages, "log": log, "corrections": corrections, "events": events, "centroids": centroids}  # fmt: skip
 
 
 def same_numbers(one: Any, other: Any) -> bool:
@@ -117,7 +135,7 @@ def same_numbers(one: Any, other: Any) -> bool:
 
 def test_an_export_into_an_empty_database_is_the_same_library(  # noqa: PLR0917
     run_app: Callable[..., httpx.Client], in_process: Callable[..., Any], running_app: Callable[..., Any], server_url: Callable[..., str],
-    fresh: str, database: str, fakes: Any,
+    fresh: str, database: str, fakes: Any, tmp_path: Path,
 ) -> None:  # fmt: skip
     embedder = fakes.embedder_of(
         sea=fakes.direction(1), wood=fakes.direction(0, 1), ice=fakes.direction(0, 0, 1)
@@ -133,6 +151,9 @@ def test_an_export_into_an_empty_database_is_the_same_library(  # noqa: PLR0917
     counts = lines[-1]["counts"]
     assert {name: sum(line["kind"] == name for line in lines) for name in counts} == counts
     before = contents(server_url(database))
+    (tmp_path / "library.jsonl").write_bytes(exported.content)
+    anew = [entry.url for entry in read_misir(tmp_path / "library.jsonl")]
+    assert len(anew) == sum(space != "Gone" and not page[8] for space, *page in before["pages"])
 
     there = {"DATABASE_URL": server_url(fresh, "misir_login"), "DATABASE_SERVICE_URL": server_url(fresh, "misir_worker")}  # fmt: skip
     with running_app(server_url(fresh, "misir_login"), embedder) as new:
@@ -146,7 +167,8 @@ def test_an_export_into_an_empty_database_is_the_same_library(  # noqa: PLR0917
         after = contents(server_url(fresh))
         assert after["sizes"] == before["sizes"]
         assert all(before["sizes"][table] for table in TABLES if table != "drift_event")
-        for what in ("pages", "log", "corrections", "events", "centroids"):
+        assert [space[0] for space in before["spaces"] if space[2]] == ["Gone"]
+        for what in ("spaces", "pages", "log", "corrections", "events", "centroids"):
             for old, restored in zip(before[what], after[what], strict=True):
                 assert all(map(same_numbers, old, restored)), (what, old, restored)
         assert differences(in_process, embedder, **there) == []

@@ -1,5 +1,5 @@
 -- A library as lines of JSON, a page of rows in each transaction, every row named by its kind. All statements take the
--- same values: rows after %(after_id)s up to %(last_id)s, of one space or (null) of all that are not in the trash.
+-- same values: rows after %(after_id)s up to %(last_id)s, of one space or (null) of all. What is in the trash is there, too.
 
 -- name: read_bounds
 -- How far each kind goes when the export begins; what comes later is not in it.
@@ -25,9 +25,9 @@ select 0::bigint as id, row_to_json(r)::text as line from (
 select r.id, row_to_json(r)::text as line from (
   select 'space' as kind, id, name, description, intention, intention_embedding::text as intention_embedding,
          intention_model, auto_subspaces, color, next_seq, judged_seq, consolidated_seq, consolidated_at, archived_at,
-         created_at
+         deleted_at, created_at
   from misir.space
-  where user_id = %(user_id)s and id > %(after_id)s and id <= %(last_id)s and deleted_at is null
+  where user_id = %(user_id)s and id > %(after_id)s and id <= %(last_id)s
     and (%(space_id)s::bigint is null or id = %(space_id)s::bigint)
   order by id limit %(limit)s
 ) r;
@@ -40,7 +40,6 @@ select r.id, row_to_json(r)::text as line from (
          t.depth, t.prerequisites, t.suggested_study_order, t.map_x, t.map_y, t.named_by, t.named_count,
          t.last_activity_at, t.deleted_at, t.created_at
   from misir.subspace t
-  join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
   where t.user_id = %(user_id)s and t.id > %(after_id)s and t.id <= %(last_id)s
     and (%(space_id)s::bigint is null or t.space_id = %(space_id)s::bigint)
   order by t.id limit %(limit)s
@@ -54,7 +53,6 @@ select r.id, row_to_json(r)::text as line from (
                                    order by l.subspace_id)
                    from misir.subspace_marker l where l.marker_id = m.id and l.user_id = m.user_id), '[]') as topics
   from misir.marker m
-  join misir.space s on s.id = m.space_id and s.user_id = m.user_id and s.deleted_at is null
   where m.user_id = %(user_id)s and m.id > %(after_id)s and m.id <= %(last_id)s
     and (%(space_id)s::bigint is null or m.space_id = %(space_id)s::bigint)
   order by m.id limit %(limit)s
@@ -71,7 +69,7 @@ select r.id, row_to_json(r)::text as line from (
 ) r;
 
 -- name: list_artifacts
--- What is in the trash is there, too: the log goes through it. Pages of text end at %(max_bytes)s, one row at least.
+-- The log goes through those in the trash. Pages of text end at %(max_bytes)s, one row at least.
 select r.id, row_to_json(r)::text as line from (
   select 'artifact' as kind, a.id, a.space_id, a.subspace_id, a.url, a.normalized_url, a.url_hash, a.domain, a.title,
          a.content, a.content_hash, a.word_count, a.content_source, a.engagement_level, a.dwell_time_ms,
@@ -85,7 +83,6 @@ select r.id, row_to_json(r)::text as line from (
     from (
       select x.*
       from misir.artifact x
-      join misir.space s on s.id = x.space_id and s.user_id = x.user_id and s.deleted_at is null
       where x.user_id = %(user_id)s and x.id > %(after_id)s and x.id <= %(last_id)s
         and (%(space_id)s::bigint is null or x.space_id = %(space_id)s::bigint)
       order by x.id limit %(limit)s
@@ -102,7 +99,6 @@ select r.id, row_to_json(r)::text as line from (
          translate(encode(halfvec_send(e.vector), 'base64'), E'\n', '') as vector, e.fraction, e.created_at
   from misir.embedding e
   join misir.artifact a on a.id = e.artifact_id and a.user_id = e.user_id
-  join misir.space s on s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null
   where e.user_id = %(user_id)s and e.id > %(after_id)s and e.id <= %(last_id)s
     and (%(space_id)s::bigint is null or a.space_id = %(space_id)s::bigint)
   order by e.id limit %(limit)s
@@ -118,7 +114,6 @@ select r.id, row_to_json(r)::text as line from (
          g.withheld, g.dwell_time_ms, g.active_time_ms, g.created_at
   from misir.signal g
   join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id
-  join misir.space s on s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null
   where g.user_id = %(user_id)s and g.id > %(after_id)s and g.id <= %(last_id)s
     and (%(space_id)s::bigint is null or a.space_id = %(space_id)s::bigint)
   order by g.id limit %(limit)s
@@ -134,7 +129,6 @@ select r.id, row_to_json(r)::text as line from (
                             'assigned_by', v.assigned_by, 'teaches', v.teaches) order by v.artifact_id)
                    from misir.correction_move v where v.correction_id = c.id and v.user_id = c.user_id), '[]') as moves
   from misir.correction c
-  join misir.space s on s.id = c.space_id and s.user_id = c.user_id and s.deleted_at is null
   where c.user_id = %(user_id)s and c.id > %(after_id)s and c.id <= %(last_id)s
     and (%(space_id)s::bigint is null or c.space_id = %(space_id)s::bigint)
   order by c.id limit %(limit)s
@@ -145,7 +139,6 @@ select r.id, row_to_json(r)::text as line from (
   select 'subspace_event' as kind, e.id, e.space_id, e.subspace_id, e.type, e.cause, e.numbers, e.occurred_at,
          e.created_at
   from misir.subspace_event e
-  join misir.space s on s.id = e.space_id and s.user_id = e.user_id and s.deleted_at is null
   where e.user_id = %(user_id)s and e.id > %(after_id)s and e.id <= %(last_id)s
     and (%(space_id)s::bigint is null or e.space_id = %(space_id)s::bigint)
   order by e.id limit %(limit)s
@@ -158,7 +151,6 @@ select r.id, row_to_json(r)::text as line from (
          d.occurred_at, d.created_at
   from misir.drift_event d
   join misir.subspace t on t.id = d.subspace_id and t.user_id = d.user_id
-  join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
   where d.user_id = %(user_id)s and d.id > %(after_id)s and d.id <= %(last_id)s
     and (%(space_id)s::bigint is null or t.space_id = %(space_id)s::bigint)
   order by d.id limit %(limit)s
@@ -172,7 +164,6 @@ select r.id, row_to_json(r)::text as line from (
            'signal_count', p.signal_count, 'confidence', p.confidence, 'map_x', p.map_x, 'map_y', p.map_y)
          order by p.day) as days
   from misir.subspace t
-  join misir.space s on s.id = t.space_id and s.user_id = t.user_id and s.deleted_at is null
   join misir.subspace_snapshot p on p.subspace_id = t.id and p.user_id = t.user_id
   where t.user_id = %(user_id)s and t.id > %(after_id)s and t.id <= %(last_id)s
     and (%(space_id)s::bigint is null or t.space_id = %(space_id)s::bigint)

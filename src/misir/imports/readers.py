@@ -221,10 +221,14 @@ def read_linkwarden(path: Path) -> Entries:
 
 def read_misir(path: Path) -> Entries:
     """The live pages of an export of ours, to be placed anew: in another space, or by another model."""
+    trashed = set[str]()
     with path.open("rb") as file:
         while line := file.readline(MAX_LINE):
             one = _json(line)
-            if one.get("kind") == "artifact" and not one.get("deleted_at"):
+            if one.get("kind") == "space" and one.get("deleted_at"):  # spaces come first
+                trashed.add(str(one.get("id")))
+            is_live = not one.get("deleted_at") and str(one.get("space_id")) not in trashed
+            if one.get("kind") == "artifact" and is_live:
                 yield Entry(
                     url=clean(one.get("url")),
                     title=clean(one.get("title")) or None,

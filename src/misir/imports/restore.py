@@ -59,17 +59,17 @@ async def _put_back(res: Resources, run: Run, path: Path) -> bool:
 
 
 async def _learn(res: Resources, run: Run, path: Path, now: datetime) -> None:
-    """Every topic from its log, as `misir replay` does; spaces that were archived are so again after that."""
+    """Every topic from its log, as `misir replay` does; then spaces are set aside as they were."""
     async with res.database.as_service(run.user_id) as tx:
         rows = await (await tx.ask(SQL.list_spaces, import_id=run.id)).fetchall()
-    archived = await asyncio.to_thread(_archived, path)
+    aside = await asyncio.to_thread(_set_aside, path)
     for row in rows:
         await replay_space(res, run.user_id, row["id"], now)
     async with res.database.as_service(run.user_id) as tx:
         await tx.ask(SQL.count_embeddings, space_ids=[row["id"] for row in rows])
-        asked = {"import_id": run.id, "kinds": ["space"] * len(archived), "old_ids": list(archived)}
+        asked = {"import_id": run.id, "kinds": ["space"] * len(aside), "old_ids": list(aside)}
         for ref in await (await tx.ask(SQL.find_refs, asked)).fetchall():
-            await tx.ask(SQL.archive_space, space_id=ref["new_id"], archived_at=archived[ref["old_id"]])
+            await tx.ask(SQL.set_aside, aside[ref["old_id"]], space_id=ref["new_id"])
 
 
 # ---- the file -------------------------------------------------------------------------------------
@@ -136,13 +136,16 @@ def _check_header(line: dict[str, Any], model: str) -> None:
         )
 
 
-def _archived(path: Path) -> dict[int, Any]:
+def _set_aside(path: Path) -> dict[int, dict[str, Any]]:
+    """Since when spaces are archived or in the trash, by the ids of the export."""
     with path.open("rb") as file:
-        return {
-            line["id"]: line["archived_at"]
-            for _, line in _lines(file)
-            if line.get("kind") == "space" and line.get("archived_at") and isinstance(line.get("id"), int)
-        }
+        spaces = [line for _, line in _lines(file) if line.get("kind") == "space"]
+    times = {
+        line["id"]: {name: line.get(name) for name in ("archived_at", "deleted_at")}
+        for line in spaces
+        if isinstance(line.get("id"), int)
+    }
+    return {space_id: since for space_id, since in times.items() if any(since.values())}
 
 
 # ---- undo -----------------------------------------------------------------------------------------

@@ -37,8 +37,9 @@ update misir.space s set embedding_count = (
   where a.space_id = s.id and a.user_id = s.user_id)
 where s.id = any(%(space_ids)s) and s.user_id = %(user_id)s;
 
--- name: archive_space
-update misir.space set archived_at = %(archived_at)s where id = %(space_id)s and user_id = %(user_id)s;
+-- name: set_aside
+update misir.space set archived_at = %(archived_at)s, deleted_at = %(deleted_at)s
+where id = %(space_id)s and user_id = %(user_id)s;
 
 -- name: put_settings
 -- Settings that are there already stay.
