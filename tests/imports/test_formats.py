@@ -23,7 +23,7 @@ def bookmarks() -> bytes:
     return b"""<!DOCTYPE NETSCAPE-Bookmark-file-1>
 <TITLE>Bookmarks</TITLE><H1>Bookmarks</H1>
 <DL><p><DT><H3 ADD_DATE="1">Folder</H3><DL><p>
-<DT><A HREF="https://a.example/page" ADD_DATE="1700000000" ICON="data:x">A &amp; B</A>
+<DT><A HREF="https://a.example/page" ADD_DATE="1700000000" TAGS="x,y" ICON="data:x">A &amp; B</A>
 <DD>What it says
 <DT><A HREF="javascript:void(0)">script</A>
 <DT><A HREF="https://b.example/" ADD_DATE="99999999999999">From the future</A>
@@ -70,20 +70,23 @@ def firefox(tmp_path: Path) -> bytes:
 
 KARAKEEP = {
     "bookmarks": [
-        {"createdAt": 1700000000, "title": "A & B", "tags": ["x"], "content": {"type": "link", "url": PAGE}, "note": None},
+        {"createdAt": 1700000000, "title": "A & B", "tags": ["x", "y"], "content": {"type": "link", "url": PAGE}, "note": None},
         {"createdAt": 1700000000, "title": None, "content": {"type": "text", "text": "a thought"}},
         {"createdAt": 1700000000, "title": "an upload", "content": None},
     ]
 }  # fmt: skip
-OMNIVORE = [{"id": "1", "slug": "s", "title": "A & B", "url": PAGE, "savedAt": "2023-11-14T22:13:20.000Z", "readingProgress": 40}]  # fmt: skip
-LINKWARDEN = {"name": "me", "collections": [{"name": "c", "links": [{"url": PAGE, "name": "A & B", "createdAt": "2023-11-14T22:13:20.000Z"}]}]}  # fmt: skip
+OMNIVORE = [{"id": "1", "slug": "s", "title": "A & B", "url": PAGE, "savedAt": "2023-11-14T22:13:20.000Z", "readingProgress": 40, "labels": ["x", "y"]}]  # fmt: skip
+LINKWARDEN = {"name": "me", "collections": [{"name": "c", "links": [{"url": PAGE, "name": "A & B", "createdAt": "2023-11-14T22:13:20.000Z", "tags": [{"name": "x"}, {"name": "y"}, {"name": "x"}]}]}]}  # fmt: skip
+
+
+UNTAGGED = {"urls", "notes", "chromium", "firefox"}
 
 
 def samples(tmp_path: Path) -> dict[str, bytes]:
     return {
         "bookmarks": bookmarks(),
         "pocket": f"title,url,time_added,tags,status\nA & B,{PAGE},1700000000,x|y,unread\n".encode(),
-        "reader": f'Title,URL,ID,Document tags,Saved date,Reading progress\n"A & B",{PAGE},1,[],2023-11-14 22:13:20+00:00,0.5\n'.encode(),
+        "reader": f"Title,URL,ID,Document tags,Saved date,Reading progress\nA & B,{PAGE},1,\"['x', 'y']\",2023-11-14 22:13:20+00:00,0.5\n".encode(),
         "omnivore": json.dumps(OMNIVORE).encode(),
         "omnivore-zip": archive(**{"metadata_0_to_1.json": json.dumps(OMNIVORE), "content__s.html": "<p>x"}),
         "karakeep": json.dumps(KARAKEEP).encode(),
@@ -93,7 +96,15 @@ def samples(tmp_path: Path) -> dict[str, bytes]:
         "urls": f"# mine\n{PAGE} A & B\nnonsense\n".encode(),
         "notes": archive(**{"soil__2023.md": "# A & B\n\ntext", "pic.png": "x", ".obsidian__a.md": "hidden"}),
         "misir": b'{"kind":"misir-export","version":1}\n'
-        + json.dumps({"kind": "artifact", "url": PAGE, "title": "A & B", "captured_at": AT}).encode()
+        + json.dumps(
+            {
+                "kind": "artifact",
+                "url": PAGE,
+                "title": "A & B",
+                "captured_at": AT,
+                "metadata": {"tags": ["x", "y"]},
+            }
+        ).encode()
         + b'\n{"kind":"end"}\n',
     }
 
@@ -118,6 +129,7 @@ def test_every_format_is_recognised_and_read(tmp_path: Path) -> None:
         assert first.url == ("note:soil/2023" if name == "notes" else PAGE), name
         assert first.at == (None if name == "urls" else AT), name
         assert first.reason is None, name
+        assert first.tags == (None if name in UNTAGGED else ["x", "y"]), name
 
 
 def test_what_a_format_says_besides(tmp_path: Path) -> None:

@@ -65,6 +65,23 @@ def test_a_page_keeps_the_time_it_was_read_and_how_far(shelf: Any) -> None:
     assert len(first["signals"]) == 1
 
 
+def test_tags_stay_with_a_page_and_join_what_it_says_of_itself(
+    shelf: Any, owner: psycopg.Connection[Any]
+) -> None:
+    first = {"space_id": shelf.space, "url": "https://p.example/", "title": "sea"}
+    shelf.ask("POST", "/capture", expect=201, json=first)
+    owner.execute("""update misir.artifact set metadata = '{"author": "A"}'""")
+    rows = "sea,https://p.example/,1577934245,salt|<b>tide</b>,unread\nwood,https://p.example/2,1577934245,,unread\n"
+    shelf.send(f"title,url,time_added,tags,status\n{rows}".encode())
+    shelf.work()
+    pages = {one["url"]: one["id"] for one in shelf.artifacts()["artifacts"]}
+    page = shelf.ask("GET", f"/artifacts/{pages['https://p.example/']}")
+    assert page["metadata"] == {"author": "A", "tags": ["salt", "<b>tide</b>"]}
+    assert shelf.ask("GET", f"/artifacts/{pages['https://p.example/2']}")["metadata"] == {}
+    shown = shelf.api.get(f"/app/items/{page['id']}").text
+    assert "salt, &lt;b&gt;tide&lt;/b&gt;" in shown
+
+
 def test_undo_takes_back_what_came_and_leaves_what_was_read_since(shelf: Any) -> None:
     run = shelf.send(b"\n".join(b"https://a.example/%d\tsea %d" % (n, n) for n in range(6)))
     shelf.work()

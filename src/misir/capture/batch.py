@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby, islice
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -88,9 +89,15 @@ class _Item:
 
 
 async def capture_batch(
-    res: Resources, user_id: uuid.UUID, items: Sequence[Any], now: datetime, note: Note = note_nothing
+    res: Resources,
+    user_id: uuid.UUID,
+    items: Sequence[Any],
+    now: datetime,
+    note: Note = note_nothing,
+    *,
+    abouts: Mapping[int, Mapping[str, Any]] = MappingProxyType({}),
 ) -> BatchAnswer:
-    """Take many pages in.
+    """Take many pages in. `abouts` is what is known of some of them (by their index), kept as their metadata.
 
         read each item                        pure; a wrong one fails alone
         find what is known of all of them     one statement, no lock
@@ -102,7 +109,8 @@ async def capture_batch(
     """
     batch = Batch(res, user_id, note)
     pages = [(index, _read(batch, index, item, now)) async for index, item in breathing(enumerate(items))]
-    known = await _find_known(batch, [(index, page) for index, page in pages if page is not None])
+    told = [(at, replace(page, about=abouts.get(at, {}))) for at, page in pages if page is not None]
+    known = await _find_known(batch, told)
     by_space: dict[int, list[_Waiting]] = {}
     for index, ready in await _embed(batch, known):
         by_space.setdefault(ready.page.request.space_id, []).append((index, ready))

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 MAX_TITLE: Final = 2_000
 MAX_TEXT: Final = 1_000_000
+MAX_TAGS: Final = 50
+MAX_TAG_NAME: Final = 100
 FIRST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 WEBKIT_EPOCH: Final = datetime(1601, 1, 1, tzinfo=UTC)
@@ -30,6 +32,7 @@ class Entry:
     at: str | None = None
     source: str | None = None
     scroll: float | None = None
+    tags: list[str] | None = None
     reason: str | None = None
 
 
@@ -65,6 +68,12 @@ def note_entry(name: str, title: Any, content: Any, *, at: str | None = None) ->
     return Entry(url=f"note:{clean(name)}", title=short(title), content=text, at=at, source="note")
 
 
+def tagged(entry: Entry, tags: Any, *, between: str = ",") -> Entry:
+    """The same entry, with its tags as `tags_of` reads them."""
+    entry.tags = tags_of(tags, between=between)
+    return entry
+
+
 def clean(value: Any) -> str:
     """Text as the database can hold it: no NUL, no half of a surrogate pair."""
     if not isinstance(value, str):
@@ -79,6 +88,21 @@ def short(value: Any) -> str | None:
 
 def text_of(value: Any) -> str | None:
     return clean(value)[:MAX_TEXT].strip() or None
+
+
+def tags_of(value: Any, *, between: str = ",") -> list[str] | None:
+    """Names of tags, each once, from a list of names or of objects with a name, or from a text; or None.
+
+    >>> tags_of(["sea", {"name": "ice"}, "sea"]), tags_of("sea|ice", between="|"), tags_of("['sea', 'ice']")
+    (['sea', 'ice'], ['sea', 'ice'], ['sea', 'ice'])
+    """
+    if isinstance(value, str):
+        value = [one.strip(" []'\"") for one in value.split(between)]
+    if not isinstance(value, list):
+        return None
+    said = [one.get("name") if isinstance(one, dict) else one for one in value]
+    names = [" ".join(clean(one).split())[:MAX_TAG_NAME] for one in said]
+    return list(dict.fromkeys(filter(None, names)))[:MAX_TAGS] or None
 
 
 def moment(value: Any, *, unit_s: float = 1.0, epoch: datetime = EPOCH) -> str | None:

@@ -27,6 +27,7 @@ from misir.imports.entries import (
     moment,
     note_entry,
     share,
+    tagged,
     web_entry,
     written_moment,
 )
@@ -69,18 +70,16 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def read_pocket(path: Path) -> Entries:
     """title, url, time_added, tags, status."""
     for row in _rows(path):
-        yield web_entry(row.get("url"), row.get("title") or row.get("url"), at=moment(row.get("time_added")))
+        url, at = row.get("url"), moment(row.get("time_added"))
+        yield tagged(web_entry(url, row.get("title") or url, at=at), row.get("tags"), between="|")
 
 
 def read_reader(path: Path) -> Entries:
-    """Readwise Reader: Title, URL, Saved date, Reading progress (0..1), and what else it has."""
+    """Readwise Reader: Title, URL, Document tags, Saved date, Reading progress (0..1), and more."""
     for row in _rows(path):
-        yield web_entry(
-            row.get("url"),
-            row.get("title") or row.get("url"),
-            at=written_moment(row.get("saved date")),
-            scroll=share(row.get("reading progress")),
-        )
+        url, at = row.get("url"), written_moment(row.get("saved date"))
+        entry = web_entry(url, row.get("title") or url, at=at, scroll=share(row.get("reading progress")))
+        yield tagged(entry, row.get("document tags"))
 
 
 # ---- bookmarks -----------------------------------------------------------------------------------
@@ -100,7 +99,8 @@ class _Bookmarks(HTMLParser):
         said = dict(attrs)
         if tag == "a":
             self.finish()
-            self._open = web_entry(said.get("href"), at=moment(said.get("add_date")))
+            link = web_entry(said.get("href"), at=moment(said.get("add_date")))
+            self._open = tagged(link, said.get("tags"))
             self._into, self._parts = "title", []
         elif tag == "dd" and self._open is not None:
             self._into, self._parts = "content", []
@@ -170,14 +170,14 @@ def read_karakeep(path: Path) -> Entries:
         said = one.get("content")
         content: dict[str, Any] = said if isinstance(said, dict) else {}
         at = moment(one.get("createdAt")) or written_moment(one.get("createdAt"))
-        note = one.get("note")
+        note, tags = one.get("note"), one.get("tags")
         if content.get("type") == "text":
             text = clean(content.get("text"))
             name = f"karakeep/{one.get('createdAt')}/{text[:40]}"
-            yield note_entry(name, one.get("title") or text[:80], text, at=at)
+            yield tagged(note_entry(name, one.get("title") or text[:80], text, at=at), tags)
         else:
             url = content.get("url")
-            yield web_entry(url, one.get("title") or url, content=note, at=at)
+            yield tagged(web_entry(url, one.get("title") or url, content=note, at=at), tags)
 
 
 def read_omnivore(path: Path) -> Entries:
@@ -186,13 +186,14 @@ def read_omnivore(path: Path) -> Entries:
 
 
 def _omnivore(one: dict[str, Any]) -> Entry:
-    return web_entry(
+    entry = web_entry(
         one.get("url"),
         one.get("title") or one.get("url"),
         content=one.get("description"),
         at=written_moment(one.get("savedAt")),
         scroll=share(one.get("readingProgress"), whole=100),
     )
+    return tagged(entry, one.get("labels"))
 
 
 def read_omnivore_zip(path: Path) -> Entries:
@@ -213,7 +214,8 @@ def read_linkwarden(path: Path) -> Entries:
         url = one.get("url")
         at = written_moment(one.get("importDate") or one.get("createdAt"))
         text = one.get("textContent") or one.get("description")
-        yield web_entry(url, one.get("name") or one.get("description") or url, content=text, at=at)
+        title = one.get("name") or one.get("description") or url
+        yield tagged(web_entry(url, title, content=text, at=at), one.get("tags"))
 
 
 # ---- our own -------------------------------------------------------------------------------------
@@ -229,7 +231,7 @@ def read_misir(path: Path) -> Entries:
                 trashed.add(str(one.get("id")))
             is_live = not one.get("deleted_at") and str(one.get("space_id")) not in trashed
             if one.get("kind") == "artifact" and is_live:
-                yield Entry(
+                entry = Entry(
                     url=clean(one.get("url")),
                     title=clean(one.get("title")) or None,
                     content=clean(one.get("content")) or None,
@@ -237,6 +239,8 @@ def read_misir(path: Path) -> Entries:
                     source=clean(one.get("content_source")) or None,
                     scroll=share(one.get("scroll_depth")),
                 )
+                said = one.get("metadata")
+                yield tagged(entry, said.get("tags") if isinstance(said, dict) else None)
 
 
 def _json(line: bytes) -> dict[str, Any]:

@@ -89,7 +89,8 @@ async def _take_some(res: Resources, run: Run, source: Source, now: datetime) ->
     wanted = [(position, row) for position, row in entries if "reason" not in row]
     noting = _Noting(run.id, wanted)
     bodies = [_body(run, row) for _, row in wanted]
-    answer = await capture_batch(res, run.user_id, bodies, now, noting.note)
+    tags = {index: {"tags": row["tags"]} for index, (_, row) in enumerate(wanted) if "tags" in row}
+    answer = await capture_batch(res, run.user_id, bodies, now, noting.note, abouts=tags)
     if any(one.status == 503 for one in answer.failed):
         raise unavailable(
             "The model went away, or a page is being changed by others: the entries are read again."

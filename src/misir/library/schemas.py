@@ -111,7 +111,8 @@ class ArtifactDetail(ArtifactItem):
     pending: bool = Field(False, description="A visit waits for the embedding model, and is placed then.")
     pending_error: str | None = Field(None, description="Why a visit that waited could not be placed.")
     metadata: dict[str, Any] = Field(
-        default_factory=dict, description="What the page says of itself: author, published, language."
+        default_factory=dict,
+        description="What the page says of itself (author, published, language), and `tags` from an import.",
     )
     effective_weight: float = Field(ge=0, description="Engagement x relevance x freshness, now.")
     markers: list[MarkerItem]
