@@ -1,8 +1,9 @@
 """Ten minutes at half load: does memory grow, do files or connections leak? `python benchmarks/soak.py [--minutes 10] [--json]`
 
-`misir serve --local` on a new data directory, its worker beside it. First the client fills a space with 5,000 pages and sends as much as the server takes, for ten minutes; then
+`misir serve --local` on a new data directory, its worker beside it. First the client fills a space with 5,000 pages and sends as much as the server takes, for five minutes; then
 half of that, evenly: captures, batches, searches, analytics, corrections and deletions. Every few seconds each process says how much memory is
-its own (what it shares, as PostgreSQL's buffers, is counted apart), how many files it has open, and how many connections there are.
+its own, how many files it has open, and how many connections there are. Its own is what no file backs (Pss_Anon): a page of PostgreSQL's buffers
+that one connection alone has looked at yet is called private, too, and is none of a connection's.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ SAMPLE_EVERY_S = 5.0
 WARM_UP = 0.1
 """Of the time, after AT_FULL_S of as many requests as are taken: every connection has met every statement by then."""
 
-AT_FULL_S = 600.0
-"""A server of ten minutes: until then its database's connections still gather plans, one statement after another."""
+AT_FULL_S = 300.0
+"""Until then the database's connections still gather plans, one statement after another."""
 
 LOOK_S = 20.0
 MOST_MB_PER_MINUTE = 1.0
@@ -177,7 +178,7 @@ def sample(folder: str, started: float) -> Sample:
                 if line.endswith("kB")
             }
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-            private = sizes["Private_Clean:"] + sizes["Private_Dirty:"]
+            private = sizes["Pss_Anon:"]
             is_postgres = name_of(command) not in {"server", "supervisor"}
             own, rss = own + private, rss + sizes["Rss:"]
             files[is_postgres] += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
