@@ -40,7 +40,9 @@ AT_FULL_S = 300.0
 
 LOOK_S = 20.0
 MOST_MB_PER_MINUTE = 1.0
-N_CLIENTS = 4
+N_CLIENTS = 12
+"""More than the server has connections to its database: all of them have been opened, and used, when the soak begins."""
+
 N_SOCKETS = 20
 LIBRARY = 5_000
 """Pages that are there when the soak begins: as many as are looked at together."""
