@@ -16,7 +16,7 @@ from pgvector.psycopg import register_vector
 
 from misir.resources import Resources
 from misir.search import meaning
-from misir.search.meaning import Library, ask_meaning, read_meaning
+from misir.search.meaning import SQL, Library, ask_meaning, read_meaning
 from misir.settings import Settings
 
 ME, OTHER = Settings(_env_file=None).mock_user_id, uuid.uuid4()
@@ -101,6 +101,28 @@ def test_the_index_finds_what_the_scan_finds_and_never_fewer(
         assert len({*by_index[:10]} & {*truth[:10]}) >= 9
         in_space = {one for one in mine if (one - min(mine)) % 10 == 0}
         assert {*found(query, LARGE, space_ids=[2])} == {*found(query, SMALL, space_ids=[2])} == in_space
+
+
+def test_a_question_about_nothing_that_is_there_finds_what_is_nearest(
+    owner: psycopg.Connection[Any],
+    embedder: Any,
+    found: Callable[..., list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = fill(owner, embedder.fingerprint)
+    queries = [direction(number) / np.linalg.norm(direction(number)) for number in range(20, 26)]
+    truths = [nearest(mine, query, 100) for query in queries]
+    # The real index gets as lost as this among a hundred thousand.
+    lost = SQL.indexed_hits.replace(b"limit %(n_near)s\n)", b"limit %(n_near)s offset 5\n)")
+    assert lost != SQL.indexed_hits
+    monkeypatch.setattr(SQL, "indexed_hits", lost)
+    for query, truth in zip(queries, truths, strict=True):
+        assert found(query, LARGE)[:10] == truth[:10]
+        assert {*found(query, LARGE, space_ids=[1, 2])} == {*truth}
+    monkeypatch.setattr("misir.search.meaning.SCANNED_IF_LOST", 0)  # too large to be scanned
+    guessed = [found(query, LARGE) for query in queries]
+    assert all(len(one) == 100 for one in guessed)
+    assert all({*one[:10]} != {*truth[:10]} for one, truth in zip(guessed, truths, strict=True))
 
 
 def test_old_texts_and_trash_do_not_crowd_out_what_is_there(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pgvector import HalfVector
@@ -25,6 +25,12 @@ ALWAYS_EXACT: Final = 3_000
 
 SCAN_SHARE: Final = 75
 """The larger all libraries together, the longer an exact scan of one is worth it: up to √(75·N) vectors."""
+
+SCANNED_IF_LOST: Final = 200_000
+"""Vectors that are scanned when the index found nothing near: a quarter of a second at most."""
+
+NEVER: Final = -2.0
+"""Below every cosine."""
 
 NEAR_SHARE: Final = 3
 """Nearest vectors looked at for each hit wanted: some are of changed texts, or of pages in the trash."""
@@ -49,6 +55,10 @@ class Library:
         """
         return self.n_mine <= max(ALWAYS_EXACT, math.isqrt(SCAN_SHARE * self.n_all))
 
+    @property
+    def is_scanned_if_lost(self) -> bool:
+        return self.n_mine <= SCANNED_IF_LOST
+
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
@@ -58,6 +68,11 @@ class Meaning:
     asked: dict[str, Any]
     is_indexed: bool
     is_whole: bool
+    exact: bytes
+    """The statement that scans."""
+
+    lost_below: float
+    """Where the nearest that the index found is no nearer than this cosine, the library is scanned."""
 
 
 async def measure_library(tx: Tx) -> Library:
@@ -78,19 +93,29 @@ async def ask_meaning(
         "k": n_wanted,
         "n_near": NEAR_SHARE * n_wanted,
     }
-    if not library.is_scanned:
-        await tx.ask(SQL.use_vector_index)
-        cursor = await tx.ask(SQL.indexed_hits, asked)
-        await tx.ask(SQL.prefer_no_index)
-        return Meaning(cursor, asked, is_indexed=True, is_whole=False)
     is_filtered = any(value is not None for value in filters.values())
-    cursor = await tx.ask(SQL.semantic_hits if is_filtered else SQL.nearest_hits, asked)
-    return Meaning(cursor, asked, is_indexed=False, is_whole=is_filtered)
+    exact = SQL.semantic_hits if is_filtered else SQL.nearest_hits
+    if library.is_scanned:
+        cursor = await tx.ask(exact, asked)
+        return Meaning(cursor, asked, False, is_filtered, exact, NEVER)
+    await tx.ask(SQL.use_vector_index)
+    cursor = await tx.ask(SQL.indexed_hits, asked)
+    await tx.ask(SQL.prefer_no_index)
+    lost_below = res.embedder.calibration.novelty if library.is_scanned_if_lost else NEVER
+    return Meaning(cursor, asked, True, False, exact, lost_below)
 
 
 async def read_meaning(tx: Tx, leg: Meaning) -> list[DictRow]:
-    """Hits, nearest first. Where the quick way found fewer than there may be, all vectors are asked."""
+    """Hits, nearest first.
+
+    The index finds its way from like to like: among texts that are all unlike the question it gets lost, and
+    finds a third of the nearest ten of 100,000. So where nothing is near, all vectors are scanned, and where
+    the quick way found fewer than there may be, all of them are asked.
+    """
     rows = await leg.cursor.fetchall()
+    if rows and rows[0]["similarity"] < leg.lost_below:
+        rows = await (await tx.ask(leg.exact, leg.asked)).fetchall()
+        leg = replace(leg, is_indexed=False, is_whole=leg.exact == SQL.semantic_hits)
     if not leg.is_whole and _may_lack(rows, leg):
         rows = await (await tx.ask(SQL.semantic_hits, leg.asked)).fetchall()
     least = 1 - leg.asked["max_distance"]
