@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
+from pydantic import ValidationError
 
 from misir.exports.stream import EXPORT_KIND, EXPORT_VERSION
 from misir.imports.put_back import SQL, put_lines
@@ -64,7 +66,8 @@ async def _learn(res: Resources, run: Run, path: Path, now: datetime) -> None:
         rows = await (await tx.ask(SQL.list_spaces, import_id=run.id)).fetchall()
     aside = await asyncio.to_thread(_set_aside, path)
     for row in rows:
-        await replay_space(res, run.user_id, row["id"], now)
+        if not row["is_aside"]:  # by its owner meanwhile, or by a worker that was killed right after
+            await replay_space(res, run.user_id, row["id"], now)
     async with res.database.as_service(run.user_id) as tx:
         await tx.ask(SQL.count_embeddings, space_ids=[row["id"] for row in rows])
         asked = {"import_id": run.id, "kinds": ["space"] * len(aside), "old_ids": list(aside)}
@@ -137,15 +140,15 @@ def _check_header(line: dict[str, Any], model: str) -> None:
 
 
 def _set_aside(path: Path) -> dict[int, dict[str, Any]]:
-    """Since when spaces are archived or in the trash, by the ids of the export."""
+    """Since when spaces are archived or in the trash, by the ids of the export. Wrong lines were refused."""
+    found = dict[int, dict[str, Any]]()
     with path.open("rb") as file:
-        spaces = [line for _, line in _lines(file) if line.get("kind") == "space"]
-    times = {
-        line["id"]: {name: line.get(name) for name in ("archived_at", "deleted_at")}
-        for line in spaces
-        if isinstance(line.get("id"), int)
-    }
-    return {space_id: since for space_id, since in times.items() if any(since.values())}
+        for _, line in _lines(file):
+            if line.get("kind") == "space" and (line.get("archived_at") or line.get("deleted_at")):
+                with suppress(ValidationError):
+                    space = LINES["space"].model_validate(line).model_dump()
+                    found[space["id"]] = {name: space[name] for name in ("archived_at", "deleted_at")}
+    return found
 
 
 # ---- undo -----------------------------------------------------------------------------------------

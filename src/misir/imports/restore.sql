@@ -26,8 +26,10 @@ select nextval(pg_get_serial_sequence(%(table)s::text, 'id')) as id from generat
 select id, external_id from misir.session where user_id = %(user_id)s and external_id = any(%(external_ids)s);
 
 -- name: list_spaces
--- The spaces this import made.
-select r.new_id as id from misir.import_ref r
+-- The spaces this import made; those that are archived or in the trash already have learned what they can.
+select r.new_id as id, s.archived_at is not null or s.deleted_at is not null as is_aside
+from misir.import_ref r
+left join misir.space s on s.id = r.new_id and s.user_id = r.user_id
 where r.user_id = %(user_id)s and r.import_id = %(import_id)s and r.kind = 'space' order by r.new_id;
 
 -- name: count_embeddings

@@ -46,6 +46,8 @@ class Space(Line):
     judged_seq: Place = 0
     consolidated_seq: Place = 0
     consolidated_at: Moment | None = None
+    archived_at: Moment | None = None
+    deleted_at: Moment | None = None
     created_at: Moment
 
 
