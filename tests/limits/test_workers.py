@@ -18,7 +18,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PATH = "/api/v1/artifacts/999"  # 404 of a verified user: counted for the user, not for the address
-HANGS_S = 15  # a request that waits for Redis for ever; what a busy machine makes of a quarter second is less
 
 
 @pytest.fixture
@@ -101,7 +100,7 @@ def test_four_workers_admit_exactly_the_limit_and_survive_redis(
         print(f"{name}: {dict(answers)}, slowest {slowest * 1000:.0f} ms")  # noqa: T201 - for pytest -rP
         assert set(answers) <= {404, 429}
         assert answers[404] <= 25
-        assert slowest < HANGS_S
+        assert slowest < 3
     valkey.signal(signal.SIGCONT)
     time.sleep(1.5)  # used again within a second and a bit
 
@@ -109,4 +108,4 @@ def test_four_workers_admit_exactly_the_limit_and_survive_redis(
     print(f"killed: {dict(answers)}, slowest {slowest * 1000:.0f} ms")  # noqa: T201 - for pytest -rP
     assert set(answers) == {404, 429}
     assert 25 <= answers[404] <= 125  # fewer when the kernel gave some workers few connections
-    assert slowest < HANGS_S
+    assert slowest < 3
