@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from pgvector import HalfVector
@@ -67,12 +67,14 @@ class Meaning:
     cursor: AsyncCursor[DictRow]
     asked: dict[str, Any]
     is_indexed: bool
-    is_whole: bool
-    exact: bytes
-    """The statement that scans."""
-
+    is_filtered: bool
     lost_below: float
     """Where the nearest that the index found is no nearer than this cosine, the library is scanned."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Was every vector asked that the filters let through?"""
+        return self.is_filtered and not self.is_indexed
 
 
 async def measure_library(tx: Tx) -> Library:
@@ -94,15 +96,18 @@ async def ask_meaning(
         "n_near": NEAR_SHARE * n_wanted,
     }
     is_filtered = any(value is not None for value in filters.values())
-    exact = SQL.semantic_hits if is_filtered else SQL.nearest_hits
     if library.is_scanned:
-        cursor = await tx.ask(exact, asked)
-        return Meaning(cursor, asked, False, is_filtered, exact, NEVER)
+        return await _scan(tx, asked, is_filtered=is_filtered)
     await tx.ask(SQL.use_vector_index)
     cursor = await tx.ask(SQL.indexed_hits, asked)
     await tx.ask(SQL.prefer_no_index)
     lost_below = res.embedder.calibration.novelty if library.is_scanned_if_lost else NEVER
-    return Meaning(cursor, asked, True, False, exact, lost_below)
+    return Meaning(cursor, asked, True, is_filtered, lost_below)
+
+
+async def _scan(tx: Tx, asked: dict[str, Any], *, is_filtered: bool) -> Meaning:
+    cursor = await tx.ask(SQL.semantic_hits if is_filtered else SQL.nearest_hits, asked)
+    return Meaning(cursor, asked, False, is_filtered, NEVER)
 
 
 async def read_meaning(tx: Tx, leg: Meaning) -> list[DictRow]:
@@ -114,8 +119,8 @@ async def read_meaning(tx: Tx, leg: Meaning) -> list[DictRow]:
     """
     rows = await leg.cursor.fetchall()
     if rows and rows[0]["similarity"] < leg.lost_below:
-        rows = await (await tx.ask(leg.exact, leg.asked)).fetchall()
-        leg = replace(leg, is_indexed=False, is_whole=leg.exact == SQL.semantic_hits)
+        leg = await _scan(tx, leg.asked, is_filtered=leg.is_filtered)
+        rows = await leg.cursor.fetchall()
     if not leg.is_whole and _may_lack(rows, leg):
         rows = await (await tx.ask(SQL.semantic_hits, leg.asked)).fetchall()
     least = 1 - leg.asked["max_distance"]
