@@ -15,8 +15,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from starlette.requests import HTTPConnection
 
-from misir.plumbing.auth import Rules, SupabaseTokens
+from misir.plumbing.auth import SupabaseTokens
 from misir.plumbing.jwks import KeySet, SigningKey
+from misir.plumbing.token import Rules
 
 ISSUER = "https://project.example/auth/v1"
 ROUNDS, TOKENS = 15, 200

@@ -126,6 +126,7 @@ def hostile_tokens(project: Any) -> dict[str, str]:
     bad["public DER as secret"] = hs256(public_der, {"alg": "HS256", "kid": "rsa-1"})
     bad["empty secret"] = hs256(b"", {"alg": "HS256", "kid": "ec-1"})
     bad["null signature"] = f"{header}.{payload}.{b64(bytes(64))}"
+    bad["signature respelled"] = f"{header}.{payload}.{respelled(signature)}"
     bad["signature cut"] = f"{header}.{payload}.{signature[:-4]}"
     flipped = "A" if signature[10] != "A" else "B"
     bad["signature changed"] = f"{header}.{payload}.{signature[:10]}{flipped}{signature[11:]}"
@@ -145,9 +146,17 @@ def hostile_tokens(project: Any) -> dict[str, str]:
         "role case": {"role": "Authenticated"}, "sub no uuid": {"sub": "admin"}, "sub empty": {"sub": ""}, "sub number": {"sub": 7}, "sub upper": {"sub": ME.upper()},
         "sub braces": {"sub": f"{{{ME}}}"}, "sub urn": {"sub": f"urn:uuid:{ME}"}, "sub no dashes": {"sub": ME.replace("-", "")}, "sub sql": {"sub": f"{ME}' or '1'='1"},
         "sub list": {"sub": [ME]}, "anonymous": {"is_anonymous": True}, "anonymous text": {"is_anonymous": "true"}, "anonymous number": {"is_anonymous": 1},
+        "anonymous zero": {"is_anonymous": 0}, "anonymous list": {"is_anonymous": []}, "not yet null": {"nbf": None}, "exp endless": {"exp": float("inf")},
+        "exp nowhere": {"exp": float("nan")}, "iat endless": {"iat": float("-inf")}, "nbf flag": {"nbf": True}, "exp huge": {"exp": 10**400},
     }.items():  # fmt: skip
         bad[f"claim: {name}"] = raw_token(project, project.claims() | changes)
     return bad
+
+
+def respelled(segment: str) -> str:
+    """The same bytes by another last letter, whose lowest bits are not of any byte (86 letters: 64 bytes and 4 bits)."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return segment[:-1] + letters[letters.index(segment[-1]) ^ 1]
 
 
 def raw_token(project: Any, claims: dict[str, Any]) -> str:

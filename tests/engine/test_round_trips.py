@@ -107,13 +107,13 @@ def asked(
     return post
 
 
-def test_a_capture_waits_four_times_and_a_known_page_as_often(asked: Any) -> None:
-    """Prepare and commit; lock and load; write and commit."""
+def test_a_capture_waits_three_times_and_a_known_page_as_often(asked: Any) -> None:
+    """Is it known?; lock and load; write and commit."""
     for number in (100, 101, 102):
-        assert asked("/capture", page(number))[0] == 4
+        assert asked("/capture", page(number))[0] == 3
     for visit in range(8):
         deeper = page(100) | {"dwell_time_ms": 1000 * (1 + visit)}
-        assert asked("/capture", deeper)[0] == 4
+        assert asked("/capture", deeper)[0] == 3
 
 
 def test_a_batch_asks_as_much_for_a_hundred_items_as_for_twenty(asked: Any) -> None:
@@ -122,4 +122,4 @@ def test_a_batch_asks_as_much_for_a_hundred_items_as_for_twenty(asked: Any) -> N
         for n in (20, 100)
     )
     assert few == many
-    assert many[0] == 4
+    assert many[0] == 3

@@ -11,8 +11,9 @@ from fastapi import Request
 from misir.deps import resources_of
 from misir.errors import forbidden
 from misir.gate import API
-from misir.plumbing.auth import RefusedError, bearer_of
+from misir.plumbing.auth import bearer_of
 from misir.plumbing.sqlfile import load_statements
+from misir.plumbing.token import RefusedError
 from misir.profile.keys import is_api_key
 from misir.resources import Resources
 

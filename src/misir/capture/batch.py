@@ -144,8 +144,7 @@ async def _find_known(batch: Batch, pages: Sequence[tuple[int, Page]]) -> list[_
     """Those whose space takes captures, with what is known of each."""
     if not pages:
         return []
-    async with batch.res.database.as_user(batch.user_id, plans=PLANS) as tx:
-        found = await find_known(tx, batch.res, [page for _, page in pages])
+    found = await find_known(batch.res, batch.user_id, [page for _, page in pages])
     items = []
     for (index, page), known in zip(pages, found, strict=True):
         if isinstance(known, MisirError):

@@ -31,7 +31,6 @@ from misir.errors import MisirError, invalid, unavailable
 from misir.orient.reading import ContentSource
 from misir.orient.simhash import bands
 from misir.orient.vectors import Vector, to_half, unit
-from misir.plumbing.db import Tx
 from misir.plumbing.metrics import count_capture, counted_refusals
 from misir.receipt import NO_RECEIPT, Receipt
 from misir.resources import Resources
@@ -89,8 +88,7 @@ async def capture_page(
 ) -> Captured:
     """Again from the start whenever the page's text changed under us."""
     for _ in range(MAX_RACES):
-        async with res.database.as_user(user_id, plans=PLANS) as tx:
-            (known,) = await find_known(tx, res, [page])
+        (known,) = await find_known(res, user_id, [page])
         if isinstance(known, MisirError):
             raise known
         visit = complete_page(page, known, res.config)
@@ -125,15 +123,16 @@ async def _take_one_in(res: Resources, user_id: uuid.UUID, ready: Ready, receipt
         return outcome
 
 
-async def find_known(tx: Tx, res: Resources, pages: Sequence[Page]) -> list[Known | MisirError]:
-    """What the library holds of each page, without a lock: one statement. 404 unknown, 409 archived space."""
-    asked = await tx.ask(
-        SQL.find_known,
-        space_ids=[page.request.space_id for page in pages],
-        url_hashes=[page.url_hash for page in pages],
-        needs_contents=[page.request.content is None for page in pages],
-        model=res.embedder.fingerprint,
-    )
+async def find_known(res: Resources, user_id: uuid.UUID, pages: Sequence[Page]) -> list[Known | MisirError]:
+    """What the library holds of each page, without a lock: one wait. 404 unknown, 409 archived space."""
+    async with res.database.as_user(user_id, plans=PLANS) as tx:
+        asked = await tx.ask(
+            SQL.find_known,
+            space_ids=[page.request.space_id for page in pages],
+            url_hashes=[page.url_hash for page in pages],
+            needs_contents=[page.request.content is None for page in pages],
+            model=res.embedder.fingerprint,
+        )
     rows = {row["n"]: row for row in await asked.fetchall()}
     return [_known(rows.get(number)) for number in range(1, len(pages) + 1)]
 

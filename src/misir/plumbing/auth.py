@@ -16,20 +16,25 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import httpx
-import jwt
 from starlette.requests import HTTPConnection
 
 from misir.errors import MisirError, forbidden, unauthorized, unavailable
 from misir.plumbing.client_ip import is_loopback_peer
 from misir.plumbing.jwks import ALGORITHMS, MAX_KID, KeySet, KeysUnavailableError
 from misir.plumbing.metrics import count_auth_refusal
+from misir.plumbing.token import (
+    LEEWAY_S,
+    Header,
+    RefusedError,
+    Rules,
+    read_claims,
+    read_header,
+    require_signature,
+)
 
 log = logging.getLogger(__name__)
 
 MAX_TOKEN: Final = 8192
-LEEWAY_S: Final = 30
-AUDIENCE: Final = "authenticated"
-ROLE: Final = "authenticated"
 REMEMBER_S: Final = 60.0
 """How long a verified token is taken at its word, its own end permitting."""
 
@@ -37,7 +42,6 @@ MAX_REMEMBERED: Final = 10_000
 REMOTE_TIMEOUT_S: Final = 3.0
 
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE)
-_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 READ, WRITE, ADMIN = "read", "write", "admin"
 ALL_SCOPES = frozenset({READ, WRITE, ADMIN})
@@ -50,10 +54,6 @@ class Principal:
     user_id: uuid.UUID
     scopes: frozenset[str] = ALL_SCOPES
     is_admin: bool = False
-
-
-class RefusedError(Exception):
-    """A token that is not accepted; the argument is the reason, for the log."""
 
 
 class Verifier(Protocol):
@@ -151,14 +151,6 @@ def _fingerprint(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a token must say, besides being signed."""
-
-    issuer: str
-    allows_anonymous: bool = False
-
-
 class SupabaseTokens:
     """Tokens signed with the project's own keys: ES256 or RS256 by JWKS, or HS256 by the shared secret.
 
@@ -176,7 +168,7 @@ class SupabaseTokens:
         if (keys is None) == (secret is None):
             raise ValueError("either public keys or a shared secret, never both")
         self._rules, self._keys, self._secret = rules, keys, secret
-        self._remembered = _Remembered(clock)
+        self._remembered, self._clock = _Remembered(clock), clock
 
     async def verify(self, request: HTTPConnection) -> Principal:
         try:
@@ -190,25 +182,25 @@ class SupabaseTokens:
             ) from None
 
     async def _verify_new(self, token: str) -> Principal:
-        header = read_header(token)
-        algorithm, key = await self._key_for(header)
-        claims = check_claims(decode(token, key, algorithm, self._rules), self._rules)
+        algorithm, key = await self._key_for(read_header(token))
+        require_signature(token, key, algorithm)
+        claims = read_claims(token, self._rules, self._clock())
         principal = principal_of(claims)
         self._remembered.put(token, principal, claims["exp"] + LEEWAY_S)
         return principal
 
-    async def _key_for(self, header: dict[str, Any]) -> tuple[str, Any]:
+    async def _key_for(self, header: Header) -> tuple[str, Any]:
         """The key this token names, if it is of the algorithm this token names."""
         if self._keys is None:
-            if header["alg"] != "HS256":
+            if header.algorithm != "HS256":
                 raise RefusedError("algorithm")
             return "HS256", self._secret
-        if header["alg"] not in ALGORITHMS or not isinstance(header.get("kid"), str):
+        if header.algorithm not in ALGORITHMS or not isinstance(header.kid, str):
             raise RefusedError("algorithm or key id")
-        if not 0 < len(header["kid"]) <= MAX_KID:
+        if not 0 < len(header.kid) <= MAX_KID:
             raise RefusedError("key id")
-        key = await self._keys.find(header["kid"])
-        if key is None or key.algorithm != header["alg"]:
+        key = await self._keys.find(header.kid)
+        if key is None or key.algorithm != header.algorithm:
             raise RefusedError("unknown key")
         return key.algorithm, key.key
 
@@ -245,9 +237,9 @@ class RemoteCheck:
 
     async def _ask(self, token: str) -> Principal:
         """What cannot be accepted is refused here, so that hostile tokens cost the auth server nothing."""
-        if read_header(token)["alg"] != "HS256":
+        if read_header(token).algorithm != "HS256":
             raise RefusedError("algorithm")
-        claims = check_claims(decode(token, None, "HS256", self._rules), self._rules)
+        claims = read_claims(token, self._rules, self._clock())
         try:
             answer = await self._http.get(self._url, headers={"Authorization": f"Bearer {token}"})
         except httpx.HTTPError:
@@ -265,56 +257,6 @@ class RemoteCheck:
 
     async def aclose(self) -> None:
         await self._http.aclose()
-
-
-def read_header(token: str) -> dict[str, Any]:
-    """The token's header, which decides nothing by itself: no key, no address in it is ever used."""
-    if not _JWT.fullmatch(token):
-        raise RefusedError("shape")
-    try:
-        header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise RefusedError(f"header: {type(error).__name__}") from None
-    if not isinstance(header.get("alg"), str) or "crit" in header or header.get("b64") is not None:
-        raise RefusedError("header")
-    return header
-
-
-def decode(token: str, key: Any, algorithm: str, rules: Rules) -> dict[str, Any]:
-    """The claims, once signature, issuer, audience and times hold; without a key, all but the signature."""
-    required = ["exp", "iat", "sub", "role", "aud", "iss"]
-    options: Any = {"require": required, "strict_aud": True, "verify_signature": key is not None}
-    if key is None:
-        options |= dict.fromkeys(("verify_exp", "verify_iat", "verify_aud", "verify_iss", "verify_nbf"), True)
-    try:
-        return jwt.decode(
-            token,
-            key or "",
-            algorithms=[algorithm],
-            audience=AUDIENCE,
-            issuer=rules.issuer,
-            leeway=LEEWAY_S,
-            options=options,
-        )
-    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise RefusedError(type(error).__name__) from None
-
-
-def check_claims(claims: dict[str, Any], rules: Rules) -> dict[str, Any]:
-    """Numbers are numbers, the role is a signed-in user's, the subject is a UUID in its one spelling."""
-    if not all(type(claims[name]) in {int, float} for name in ("exp", "iat")):
-        raise RefusedError("times")
-    if claims["role"] != ROLE:
-        raise RefusedError("role")
-    if claims.get("is_anonymous") not in {None, False} and not rules.allows_anonymous:
-        raise RefusedError("anonymous")
-    try:
-        is_canonical = str(uuid.UUID(claims["sub"])) == claims["sub"]
-    except (ValueError, AttributeError, TypeError):
-        is_canonical = False
-    if not is_canonical:
-        raise RefusedError("subject")
-    return claims
 
 
 def principal_of(claims: dict[str, Any]) -> Principal:

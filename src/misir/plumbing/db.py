@@ -51,7 +51,8 @@ set_json_loads(orjson.loads)
 class Tx:
     """One user's open transaction; what it does becomes true when the block that opened it ends well.
 
-    It is in pipeline mode: statements travel together until somebody fetches a result.
+    It is in pipeline mode: statements travel together until somebody fetches a result. Rows of the last ones
+    may be fetched after the block: they come with the commit then, and nobody waits for that alone.
     """
 
     def __init__(self, conn: Connection, user_id: uuid.UUID | None) -> None:

@@ -7,9 +7,10 @@ import logging
 from urllib.parse import urlsplit
 
 from misir.errors import MisirError
-from misir.plumbing.auth import LocalUser, NoProvider, RemoteCheck, Rules, SupabaseTokens, Verifier
+from misir.plumbing.auth import LocalUser, NoProvider, RemoteCheck, SupabaseTokens, Verifier
 from misir.plumbing.jwks import KeySet
 from misir.plumbing.sign_in import SignIn
+from misir.plumbing.token import Rules
 from misir.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -243,8 +243,9 @@ REASONS: Final = {
     "algorithm or key id": "algorithm",
     "key id": "key",
     "unknown key": "key",
-    "ExpiredSignatureError": "expired",
-    "InvalidSignatureError": "signature",
+    "expired": "expired",
+    "signature": "signature",
+    "signature: no base64": "malformed",
     "API key: shape": "api key",
     "API key: unknown or revoked": "api key",
 }

@@ -14,9 +14,10 @@ from starlette.requests import HTTPConnection
 
 from misir.errors import not_found
 from misir.fields import Name
-from misir.plumbing.auth import Principal, RefusedError, bearer_of, refuse, sent_credentials
+from misir.plumbing.auth import Principal, bearer_of, refuse, sent_credentials
 from misir.plumbing.db import Database
 from misir.plumbing.sqlfile import load_statements
+from misir.plumbing.token import RefusedError
 
 SQL = load_statements("misir.profile", "keys.sql")
 

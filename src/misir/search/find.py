@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pgvector import HalfVector
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from misir.errors import MisirError, not_found
@@ -55,7 +57,9 @@ async def search(res: Resources, user_id: uuid.UUID, request: SearchRequest) -> 
         await _require_spaces(tx, request.spaces)
         ranked, newest_id = await _rank(tx, res, request, vector, mode)
         page, next_cursor = _page(ranked, request, newest_id)
-        hits = await _load(tx, res, request, vector, page) if page else {}
+        shown = await _ask_hits(tx, res, request, vector, page) if page else None
+    # Fetched after the block: the rows have come with the commit.
+    hits = {} if shown is None else {row["artifact_id"]: row for row in await shown.fetchall()}
     observe_search(mode, time.perf_counter() - started)
     results = [_hit(hits[one], ranked.scores[one], ranked.matched_by(one)) for one in page if one in hits]
     return SearchAnswer(
@@ -162,17 +166,16 @@ def _position(request: SearchRequest) -> tuple[float, int, int]:
     return score, last_id, newest_id
 
 
-async def _load(
+async def _ask_hits(
     tx: Tx, res: Resources, request: SearchRequest, vector: Vector | None, artifact_ids: list[int]
-) -> dict[int, dict[str, Any]]:
-    rows = await tx.ask(
+) -> AsyncCursor[DictRow]:
+    return await tx.ask(
         SQL.load_hits,
         q=request.q,
         artifact_ids=artifact_ids,
         vector=None if vector is None else HalfVector(vector),
         model=res.embedder.fingerprint,
     )
-    return {row["artifact_id"]: row for row in await rows.fetchall()}
 
 
 def _hit(row: dict[str, Any], score: float, matched_by: list[Leg]) -> SearchHit:
