@@ -129,7 +129,8 @@ class Site:
         """At once, without a checkpoint: what was committed comes back from its log."""
         os.kill(self._postmaster, signal.SIGQUIT)
         deadline = time.monotonic() + 30
-        while self._pid_file.exists() and time.monotonic() < deadline:
+        while self.postgres.is_running():  # its pid file goes a moment before it does
+            assert time.monotonic() < deadline, "PostgreSQL did not end"
             time.sleep(0.02)
         self.postgres.start()
         self._postmaster = int(self._pid_file.read_text().split()[0])

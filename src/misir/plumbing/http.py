@@ -1,4 +1,8 @@
-"""What every request passes on its way in and out: a request id, and one last catch for what went wrong."""
+"""What every request passes on its way in and out: a request id, and one last catch for what went wrong.
+
+A layer that only hands a request on returns what the next one is: a coroutine of its own for that would cost
+more than what the layer does.
+"""
 
 from __future__ import annotations
 
@@ -56,17 +60,16 @@ class RequestId:
 class CrossOrigin(CORSMiddleware):
     """Starlette's, and a short way for requests without an Origin: caches must know that one could matter."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
         if scope["type"] != "http" or any(name == b"origin" for name, _ in scope["headers"]):
-            await super().__call__(scope, receive, send)
-            return
+            return super().__call__(scope, receive, send)
 
         def send_varying(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"vary", b"Origin")]
             return send(message)
 
-        await self.app(scope, receive, send_varying)
+        return self.app(scope, receive, send_varying)
 
 
 class BodyLimit:
@@ -82,16 +85,14 @@ class BodyLimit:
         self.limit = limit
         self.files = files or {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         limit = self.files.get(scope["path"].rstrip("/"), self.limit)
         if _announced_bytes(scope) > limit:
             detail = DETAILS[413].replace("8 MiB", f"{limit // 1024**2} MiB")
             response = problem_response(Request(scope), MisirError(413, "too-large", detail))
-            await response(scope, receive, send)
-            return
+            return response(scope, receive, send)
         n_bytes = 0
 
         async def receive_counted() -> Message:
@@ -102,7 +103,7 @@ class BodyLimit:
                 raise HTTPException(413)
             return message
 
-        await self.app(scope, receive_counted, send)
+        return self.app(scope, receive_counted, send)
 
 
 def _announced_bytes(scope: Scope) -> int:
@@ -118,10 +119,10 @@ class TrailingSlash:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"].startswith("/api/") and scope["path"].endswith("/"):
             scope = {**scope, "path": scope["path"].rstrip("/")}
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class HeadIsGet:
@@ -130,15 +131,14 @@ class HeadIsGet:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http" or scope["method"] != "HEAD" or not scope["path"].startswith("/api/"):
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
 
         async def send_head(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self.app({**scope, "method": "GET"}, receive, send_head)
+        return self.app({**scope, "method": "GET"}, receive, send_head)
 
 
 class CatchAll:

@@ -61,24 +61,21 @@ class Refusals:
     """Who is over the limit, with which credentials, until when: a flood is answered without any work."""
 
     def __init__(self) -> None:
-        self._until: OrderedDict[str, tuple[float, Decision]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._until)
+        self.until: OrderedDict[str, tuple[float, Decision]] = OrderedDict()
 
     def add(self, caller: str, decision: Decision) -> None:
-        self._until[caller] = (time.monotonic() + decision.retry_after_s, decision)
-        if len(self._until) > MAX_REFUSALS:
-            self._until.popitem(last=False)
+        self.until[caller] = (time.monotonic() + decision.retry_after_s, decision)
+        if len(self.until) > MAX_REFUSALS:
+            self.until.popitem(last=False)
 
     def still(self, caller: str) -> Decision | None:
         """The refusal that still holds, its waiting time counted down."""
-        if caller not in self._until:
+        if caller not in self.until:
             return None
-        until, decision = self._until[caller]
+        until, decision = self.until[caller]
         left_s = int(until - time.monotonic()) + 1
         if until <= time.monotonic():
-            del self._until[caller]
+            del self.until[caller]
             return None
         return Decision(decision.policy, False, 0, left_s, left_s)
 
@@ -99,22 +96,21 @@ class AddressLimit:
         self.trusted = trusted
         self.refusals = Refusals()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or (not _is_api(scope) and is_free(scope["path"])):
-            await self.app(scope, receive, send)
-            return
-        refused = self.refusals.still(self._caller(scope)) if self.refusals else None
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] != "http" or is_free(scope["path"]):
+            return self.app(scope, receive, send)
+        is_api = _is_api(scope)
+        refused = self.refusals.still(self._caller(scope)) if self.refusals.until else None
         if refused is not None:
             scope["app"].state.resources.limiter.decided["refused", refused.policy.name] += 1
-            await _refuse(refused, scope, receive, send)
-            return
+            return _refuse(refused, scope, receive, send)
         is_refused = False
 
         def send_counted(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                if _is_addressed(scope):
+                if not is_api or "user_id" not in scope["state"]:
                     return send_addressed(message)
-                _add_fields(message, scope)
+                _add_fields(message, scope)  # a verified user's answers are the user stage's affair
             elif is_refused:
                 return _nothing()
             return send(message)
@@ -131,7 +127,7 @@ class AddressLimit:
                 self.refusals.add(self._caller(scope), decision)
             await _refuse(decision, scope, receive, send)
 
-        await self.app(scope, receive, send_counted)
+        return self.app(scope, receive, send_counted)
 
     async def _count(self, scope: Scope, status: int) -> Decision:
         """The decision on this answer."""
@@ -162,11 +158,6 @@ def _add_fields(message: Message, scope: Scope) -> None:
 
 async def _nothing() -> None:
     """In place of what follows a refused answer's start."""
-
-
-def _is_addressed(scope: Scope) -> bool:
-    """Is this answer counted here? A verified user's answers from the API are the user stage's affair."""
-    return not _is_api(scope) or scope["state"].get("user_id") is None
 
 
 def _is_api(scope: Scope) -> bool:
