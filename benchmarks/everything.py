@@ -34,7 +34,8 @@ START, END = (
 )
 PARTS = {
     "embedding": "Embedding", "http_stack": "The HTTP stack", "limiter": "Limits", "batch": "Captures and batches",
-    "learning": "Learning", "search": "Search in SQL", "serving": "Over HTTP, beside the founding document's pipeline", "responsive": "While a batch of 500 is embedded",
+    "learning": "Learning", "search": "Search in SQL", "serving": "Over HTTP, beside the founding document's pipeline",
+    "documents": "A hundred real documents", "responsive": "While a batch of 500 is embedded",
     "where": "Where the time of a capture and of a search goes",
     "analytics": "Analytics and the map", "pages": "Pages", "first_map": "From nothing to a first map",
     "startup": "Start and memory", "size": "What an artifact weighs", "peers": "Beside what people would take instead",
