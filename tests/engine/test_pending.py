@@ -37,6 +37,14 @@ def count(owner: psycopg.Connection[Any], table: str) -> int:
     return int(row[0])
 
 
+def test_a_known_text_does_not_wait_for_the_model(library: Any, without: httpx.Client) -> None:
+    space = library.declare("Reading", "wood")
+    known = library.capture(space, "known", "wood", content="oak")
+    again = send(without, space, "known", "wood", content="oak", dwell_time_ms=60_000)
+    assert (again.status_code, again.json()["artifact_id"]) == (200, known["artifact_id"])
+    assert not again.json()["pending"]
+
+
 def test_a_capture_without_a_model_is_kept_and_placed_later(
     library: Any, without: httpx.Client, owner: psycopg.Connection[Any]
 ) -> None:

@@ -108,7 +108,7 @@ def asked(
 
 
 def test_a_capture_waits_three_times_and_a_known_page_as_often(asked: Any) -> None:
-    """Is it known?; lock and load; write and commit."""
+    """Is it known? (while the model reads it); lock and load; write and commit."""
     for number in (100, 101, 102):
         assert asked("/capture", page(number))[0] == 3
     for visit in range(8):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from asyncio import Future
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -26,7 +29,7 @@ from misir.capture.pending import put_aside
 from misir.capture.schemas import Captured, CaptureRequest
 from misir.capture.tell import tell
 from misir.capture.write import take_in
-from misir.embed.text import Embedding
+from misir.embed.text import Embedding, document_text
 from misir.errors import MisirError, invalid, unavailable
 from misir.orient.reading import ContentSource
 from misir.orient.simhash import bands
@@ -57,7 +60,7 @@ async def capture(
     """Take one page in. `about` is what the page says of itself, kept as the artifact's metadata.
 
         read_page                                   pure
-        find what is known of it                    one read, no lock
+        find what is known of it                    one read, no lock; meanwhile
         embed the text, where it is new             no connection held
         ONE transaction                             take_in (write.py)
           lock the space, load what decides         lock_space_for_update
@@ -88,11 +91,7 @@ async def capture_page(
 ) -> Captured:
     """Again from the start whenever the page's text changed under us."""
     for _ in range(MAX_RACES):
-        (known,) = await find_known(res, user_id, [page])
-        if isinstance(known, MisirError):
-            raise known
-        visit = complete_page(page, known, res.config)
-        ready = Ready(visit, known, await read_text(res, visit, known))
+        ready = await _make_ready(res, user_id, page)
         try:
             taken = await _take_one_in(res, user_id, ready, receipt)
         except _TextChangedError:
@@ -103,6 +102,36 @@ async def capture_page(
     raise unavailable(
         "This page is being changed by others at this moment: send the capture again.", retry_after_s=1
     )
+
+
+async def _make_ready(res: Resources, user_id: uuid.UUID, page: Page) -> Ready:
+    async with _embedded_ahead(res, page) as ahead:
+        (known,) = await find_known(res, user_id, [page])
+        if isinstance(known, MisirError):
+            raise known
+        visit = complete_page(page, known, res.config)
+        return Ready(visit, known, await read_text(res, visit, known, ahead))
+
+
+@asynccontextmanager
+async def _embedded_ahead(res: Resources, page: Page) -> AsyncIterator[Future[Embedding] | None]:
+    """A page that brings all of its text is read by the model while the database looks what is known of it.
+
+    Where that turns out to be needless, what the model has not begun is dropped; what it has is in its cache.
+    """
+    asked = page.request
+    if asked.vector is not None or not (asked.title and asked.content):
+        yield None
+        return
+    made = asyncio.ensure_future(res.embedder.embed_text(document_text(asked.title, asked.content)))
+    try:
+        yield made
+    finally:
+        if not made.done():
+            made.cancel()
+            await asyncio.wait((made,))
+        if not made.cancelled():
+            made.exception()  # whoever needed the vector was told of it
 
 
 class _TextChangedError(Exception):
@@ -157,13 +186,15 @@ def _known(row: dict[str, Any] | None) -> Known | MisirError:
     )
 
 
-async def read_text(res: Resources, page: Page, known: Known) -> Reading:
-    """The vector of the text this capture leaves behind: known already, the client's, or made now."""
+async def read_text(
+    res: Resources, page: Page, known: Known, ahead: Awaitable[Embedding] | None = None
+) -> Reading:
+    """The vector of the text this capture leaves behind: known, the client's, made `ahead`, or made now."""
     reading = read_without_model(res, page, known)
     if reading is not None:
         return reading
     text = merged_text(page, known)
-    return embedded(text, await res.embedder.embed_text(text, "document"))
+    return embedded(text, await (ahead or res.embedder.embed_text(text, "document")))
 
 
 def read_without_model(res: Resources, page: Page, known: Known) -> Reading | None:
