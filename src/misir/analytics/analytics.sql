@@ -52,7 +52,7 @@ from (
          * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
                                  else %(decay_low)s::float8 end
                * greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0)) as weight
-  from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+  from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
   where a.user_id = %(user_id)s
   offset 0 -- else each weight would be computed as often as it is mentioned
 ) p
@@ -80,7 +80,7 @@ from (
            * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
                                    else %(decay_low)s::float8 end
                  * greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0)) as weight
-    from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+    from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
     where a.user_id = %(user_id)s
     offset 0 -- as in weigh_topics
   ) p
@@ -91,16 +91,17 @@ order by c.place;
 
 -- name: count_days
 -- By space and day: artifacts, visits, and their time; and by space and half: artifacts of the last seven days (0: since
--- %(week_since)s), and of the seven before them (1). A visit is what happened to an artifact in one session on one day, or
+-- %(week_since)s), and of the seven before them (1). %(days)s are days of the person's own time, %(starts)s when each began:
+-- looked up, an hour costs less than asked of the calendar. A visit is what happened to an artifact in one session on one day, or
 -- without a session on one day; its time is the longest that was measured, active before dwell. Words are those of visits
 -- that nobody measured.
 with visit as materialized (
   select a.space_id, v.artifact_id, v.day,
          case when v.last_at > %(week_since)s::timestamptz then 0 when v.last_at > %(fortnight_since)s::timestamptz then 1 end as half,
-         coalesce(v.active_ms, v.dwell_ms) as measured_ms,
-         case when coalesce(v.active_ms, v.dwell_ms) is null then a.word_count else 0 end as unmeasured_words
+         coalesce(v.active_ms, v.dwell_ms)::float8 as measured_ms, -- sums of bigint are numeric, and slow
+         case when coalesce(v.active_ms, v.dwell_ms) is null then a.word_count::float8 else 0 end as unmeasured_words
   from (
-    select g.artifact_id, (g.occurred_at at time zone %(timezone)s::text)::date as day, max(g.occurred_at) as last_at,
+    select g.artifact_id, width_bucket(g.occurred_at, %(starts)s::timestamptz[]) as day, max(g.occurred_at) as last_at,
            max(nullif(g.active_time_ms, 0)) as active_ms, max(g.dwell_time_ms) as dwell_ms
     from misir.signal g
     where g.user_id = %(user_id)s and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
@@ -109,10 +110,10 @@ with visit as materialized (
   join misir.artifact a on a.id = v.artifact_id and a.user_id = %(user_id)s and a.deleted_at is null
     and a.captured_at >= %(since)s::timestamptz -- its last reading is no earlier than any
 )
-select space_id, day, null::integer as half, count(*) as artifact_count, sum(visit_count)::bigint as visit_count,
-       coalesce(sum(measured_ms), 0)::float8 as measured_ms, sum(unmeasured_words)::float8 as unmeasured_words
+select space_id, (%(days)s::date[])[day] as day, null::integer as half, count(*) as artifact_count,
+       sum(visit_count) as visit_count, coalesce(sum(measured_ms), 0) as measured_ms, sum(unmeasured_words) as unmeasured_words
 from (
-  select space_id, artifact_id, day, count(*) as visit_count, sum(measured_ms) as measured_ms,
+  select space_id, artifact_id, day, count(*)::integer as visit_count, sum(measured_ms) as measured_ms,
          sum(unmeasured_words) as unmeasured_words
   from visit
   group by space_id, artifact_id, day
@@ -138,7 +139,7 @@ from (
    order by p.captured_at desc, p.id desc limit %(limit)s)
   union all
   (select p.id, p.space_id, p.subspace_id, p.fit, p.captured_at
-   from misir.pages_at(null, %(as_of)s::timestamptz) p
+   from misir.pages_at(%(user_id)s, null, %(as_of)s::timestamptz) p
    where %(as_of)s::timestamptz is not null and p.user_id = %(user_id)s
      and case when %(is_unplaced)s::boolean then p.subspace_id is null else p.fit < %(weak_fit)s::float8 end
      and p.space_id = any(%(space_ids)s)
@@ -155,7 +156,7 @@ select a.engagement_level as level, a.content_source as source,
        case when a.subspace_id is null or a.fit is null then null
             when a.fit < %(moderate_fit)s then 'weak' when a.fit < %(strong_fit)s then 'moderate' else 'strong' end as grade,
        count(*) as count, sum(a.fit) as fit_sum
-from misir.pages_at(%(space_id)s::bigint, %(as_of)s::timestamptz) a
+from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
 where a.user_id = %(user_id)s
 group by 1, 2, 3, 4;
 

@@ -105,8 +105,9 @@ async def velocity_series(
             return []
         last = at.astimezone(zone).date()
         covered = _latest(last, granularity, max(1, min(points, CAP // len(topics))))
-        first = min(covered)
-        asked |= {"timezone": zone.key, "since": start_of_day(first, zone), "first": first, "last": last}
+        days = sorted(covered)
+        starts = [start_of_day(day, zone) for day in days]
+        asked |= {"days": days, "starts": starts, "since": starts[0], "first": days[0], "last": last}
         counts = await tx.ask(SQL.count_pace, asked)
         turns = await tx.ask(SQL.list_turns, asked)
         read = {

@@ -28,19 +28,20 @@ order by e.occurred_at desc, e.id desc
 limit %(limit)s;
 
 -- name: count_pace
--- Distinct artifacts of each topic, a topic in a row, in those days, weeks or months of the person's own time that have any.
-select subspace_id, array_agg(start) as starts, array_agg(count) as counts
+-- Distinct artifacts of each topic, a topic in a row, in those days, weeks or months of the person's own time that have any:
+-- by their first day (%(days)s); %(starts)s is when each began.
+select subspace_id, array_agg((%(days)s::date[])[place]) as starts, array_agg(count) as counts
 from (
-  select r.subspace_id, r.start, count(*) as count
+  select r.subspace_id, r.place, count(*)::integer as count
   from (
-    select distinct a.subspace_id, a.id, date_trunc(%(granularity)s::text, g.occurred_at at time zone %(timezone)s::text)::date as start
+    select distinct a.subspace_id, a.id, width_bucket(g.occurred_at, %(starts)s::timestamptz[]) as place
     from misir.signal g
     join misir.artifact a on a.id = g.artifact_id and a.user_id = g.user_id and a.deleted_at is null
     where g.user_id = %(user_id)s and a.space_id = %(space_id)s and a.subspace_id is not null
       and a.captured_at >= %(since)s::timestamptz -- its last reading is no earlier than any
       and g.occurred_at >= %(since)s::timestamptz and g.occurred_at <= %(at)s::timestamptz
   ) r
-  group by r.subspace_id, r.start
+  group by r.subspace_id, r.place
 ) n
 group by subspace_id;
 

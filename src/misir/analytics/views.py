@@ -61,9 +61,12 @@ async def global_analytics(
     async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         zone = await load_zone(tx)
         today = at.astimezone(zone).date()
+        days = [today - timedelta(days=ago) for ago in reversed(range(HEATMAP_DAYS))]
+        starts = [start_of_day(day, zone) for day in days]
         asked = _asked(res, None, at, as_of) | {
-            "timezone": zone.key,
-            "since": start_of_day(today - timedelta(days=HEATMAP_DAYS - 1), zone),
+            "days": days,
+            "starts": starts,
+            "since": starts[0],
             "week_since": at - timedelta(days=7),
             "fortnight_since": at - timedelta(days=14),
         }
@@ -80,13 +83,13 @@ async def global_analytics(
             for one in (False, True)
         ]
         weak, unplaced = [await one.fetchall() for one in loose]
-    days = [row for row in counts if row["day"] is not None]
+    by_day = [row for row in counts if row["day"] is not None]
     halves = [row for row in counts if row["day"] is None]
     weighed = [row for row in weighed if row["space_id"] in ids]
     return GlobalAnalytics(
         overview=_overview(res, spaces, topics, weighed),
-        time_allocation=readings.allocate_time(spaces, days, res.config),
-        activity_heatmap=readings.heat(days, ids, today),
+        time_allocation=readings.allocate_time(spaces, by_day, res.config),
+        activity_heatmap=readings.heat(by_day, ids, today),
         weak_items=[_loose(row) for row in weak],
         pace_by_space=readings.pace_of([one for one in spaces if not one["is_archived"]], halves, res.config),
         unplaced_items=[_loose(row) for row in unplaced],
