@@ -201,7 +201,10 @@ def test_what_was_changed_by_hand_is_refused_line_by_line(
     space = ask(api, "POST", "/spaces", json={"name": "S", "subspaces": [{"name": "Sea", "markers": ["sea"]}]})["id"]  # fmt: skip
     for number in range(3):
         ask(api, "POST", "/capture", json={"space_id": space, "url": f"https://x.example/{number}", "title": "sea"})  # fmt: skip
+    ask(api, "GET", "/profile")
     lines = [orjson.loads(line) for line in api.get("/api/v1/export").content.splitlines()]
+    owner.execute("delete from misir.profile")
+    next(line for line in lines if line["kind"] == "settings")["timezone"] = "Mars/Olympus"
     pages = [line for line in lines if line["kind"] == "artifact"]
     pages[0]["user_id"] = str(uuid.uuid4())  # nobody asks
     pages[1]["space_id"] = space + 5
@@ -219,6 +222,7 @@ def test_what_was_changed_by_hand_is_refused_line_by_line(
     assert any("base_weight" in one for one in reasons)
     assert owner.execute("select count(distinct user_id) from misir.artifact").fetchone() == (1,)
     assert differences(in_process, embedder) == []
+    assert ask(api, "GET", "/profile")["timezone"] == "UTC"
 
     model = lines[0]["model"]
     for change, said in (

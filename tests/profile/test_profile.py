@@ -105,6 +105,7 @@ def test_name_picture_and_time_zone(api: httpx.Client) -> None:
     for bad in (
         {"timezone": "Mars/Olympus"},
         {"timezone": "../UTC"},
+        {"timezone": "localtime"},
         {"timezone": None},
         {"avatar_url": "javascript:x"},
     ):

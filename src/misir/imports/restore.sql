@@ -44,9 +44,10 @@ update misir.space set archived_at = %(archived_at)s, deleted_at = %(deleted_at)
 where id = %(space_id)s and user_id = %(user_id)s;
 
 -- name: put_settings
--- Settings that are there already stay.
+-- Settings that are there already stay. A time zone that this database does not know is UTC.
 insert into misir.profile (user_id, display_name, avatar_url, timezone, settings, onboarded_at)
-select %(user_id)s, r.display_name, r.avatar_url, coalesce(r.timezone, 'UTC'), coalesce(r.settings, '{}'), r.onboarded_at
+select %(user_id)s, r.display_name, r.avatar_url,
+       coalesce((select z.name from pg_timezone_names z where z.name = r.timezone), 'UTC'), coalesce(r.settings, '{}'), r.onboarded_at
 from jsonb_populate_recordset(null::misir.profile, %(rows)s) r
 on conflict (user_id) do nothing;
 

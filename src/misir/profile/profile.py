@@ -115,6 +115,10 @@ async def patch_metadata(res: Resources, user_id: uuid.UUID, patch: MetadataPatc
 
 
 async def _write_metadata(tx: Tx, patch: MetadataPatch) -> None:
+    if patch.timezone is not None:
+        row = await (await tx.ask(SQL.knows_zone, timezone=patch.timezone)).fetchone() or {}
+        if not row["is_known"]:
+            raise invalid("timezone: the database does not know it: choose a name such as Europe/Sarajevo.")
     values = patch.model_dump(include={"display_name", "avatar_url", "timezone"})
     has = {f"has_{name}": name in patch.model_fields_set for name in ("display_name", "avatar_url")}
     await tx.ask(SQL.patch_metadata, values, **has)

@@ -16,6 +16,10 @@ for no key update;
 -- name: store_settings
 update misir.profile set settings = %(settings)s where user_id = %(user_id)s;
 
+-- name: knows_zone
+-- Days are counted by the database, whose list of time zones is its own.
+select exists (select from pg_timezone_names where name = %(timezone)s) as is_known;
+
 -- name: patch_metadata
 update misir.profile set
   display_name = case when %(has_display_name)s then %(display_name)s else display_name end,

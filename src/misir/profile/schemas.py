@@ -29,8 +29,8 @@ Claimed = Annotated[str | None, Field(max_length=64, description="Accepted; must
 
 @cache
 def time_zones() -> frozenset[str]:
-    """Every name of the IANA database that this machine has."""
-    return frozenset(available_timezones()) | {"UTC"}
+    """Every name of the IANA database that this machine has, but for its own, which means nothing elsewhere."""
+    return (frozenset(available_timezones()) | {"UTC"}) - {"localtime"}
 
 
 def known_zone(name: str) -> str:
