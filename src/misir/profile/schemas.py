@@ -29,7 +29,7 @@ Claimed = Annotated[str | None, Field(max_length=64, description="Accepted; must
 
 @cache
 def time_zones() -> frozenset[str]:
-    """Every name of the IANA database that this machine has, but for its own, which means nothing elsewhere."""
+    """The names of the IANA database that this machine has; its own time means nothing elsewhere."""
     return (frozenset(available_timezones()) | {"UTC"}) - {"localtime"}
 
 
