@@ -164,6 +164,11 @@ class Stage:
 
     def counted(self, view: Any, *about: Any, **more: Any) -> tuple[Any, int]:
         """The answer, and how many statements it took."""
+        answer, asked = self.asked(view, *about, **more)
+        return answer, len(asked)
+
+    def asked(self, view: Any, *about: Any, **more: Any) -> tuple[Any, list[bytes]]:
+        """The answer, and the statements it took."""
         asked: list[bytes] = []
         real = Tx.ask
 
@@ -173,7 +178,7 @@ class Stage:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Tx, "ask", ask)
-            return self.see(view, *about, **more), len(asked)
+            return self.see(view, *about, **more), asked
 
 
 @pytest.fixture(scope="module")

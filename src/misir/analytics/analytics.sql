@@ -39,33 +39,50 @@ order by t.artifact_count desc, t.id
 limit %(limit)s;
 
 -- name: weigh_topics
--- Artifacts of each topic, and of none; how much they weigh by level, relevance and age (orient/weight.py), all of
--- them and those read since %(recent_since)s.
+-- Artifacts of each topic, and of none; how much they weigh, all of them and those read since %(recent_since)s. For the past,
+-- and where sums.py has too little kept.
 select p.space_id, p.subspace_id, count(*) as artifact_count, coalesce(sum(p.weight), 0) as weight,
        count(*) filter (where p.is_recent) as recent_count,
        coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight
 from (
   select a.space_id, a.subspace_id, a.captured_at > %(recent_since)s::timestamptz as is_recent,
-         case a.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
-                                 when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
-         * least(greatest((a.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
-         * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
-                                 else %(decay_low)s::float8 end
-               * greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0)) as weight
+         misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
+                           greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
   from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
   where a.user_id = %(user_id)s
   offset 0 -- else each weight would be computed as often as it is mentioned
 ) p
 group by p.space_id, p.subspace_id;
 
+-- name: count_kinds_and_domains
+-- One pass over a space: what count_kinds says (part: 'kind'), and how many there are of the most frequent domains ('domain'),
+-- in this order.
+select *
+from (
+  select case when grouping(p.domain) = 0 then 'domain' else 'kind' end as part,
+         p.level, p.source, p.tenth, p.grade, p.domain, count(*) as count, sum(p.fit) as fit_sum,
+         row_number() over (partition by grouping(p.domain) order by p.domain is null, count(*) desc, p.domain) as place
+  from (
+    select a.engagement_level as level, a.content_source as source, a.domain, a.fit,
+           case when a.subspace_id is not null and a.fit is not null then least(floor(a.fit * 10), 9)::integer end as tenth,
+           case when a.subspace_id is null or a.fit is null then null
+                when a.fit < %(moderate_fit)s then 'weak' when a.fit < %(strong_fit)s then 'moderate' else 'strong' end as grade
+    from misir.pages_at(%(user_id)s, %(space_id)s::bigint, null) a
+    where a.user_id = %(user_id)s
+    offset 0 -- as in weigh_topics
+  ) p
+  group by grouping sets ((p.level, p.source, p.tenth, p.grade), (p.domain))
+) c
+where c.part <> 'domain' or c.domain is not null and c.place <= %(n_domains)s
+order by c.place;
+
 -- name: count_pages
--- One pass over a space: what weigh_topics says of each topic, with the largest weight in it (part: 'topic'); what
--- count_kinds says ('kind'); and how many there are of the most frequent domains ('domain'), in this order.
+-- The same, and in the same pass what weigh_topics says of each topic, with the largest weight in it (part: 'topic').
 select *
 from (
   select case grouping(p.level, p.domain) when 3 then 'topic' when 1 then 'kind' else 'domain' end as part,
-         p.subspace_id, p.level, p.source, p.tenth, p.grade, p.domain, count(*) as count, sum(p.fit) as fit_sum,
-         coalesce(sum(p.weight), 0) as weight, max(p.weight) as max_weight, count(*) filter (where p.is_recent) as recent_count,
+         p.subspace_id, p.level, p.source, p.tenth, p.grade, p.domain, count(*) as count, count(*) as artifact_count,
+         sum(p.fit) as fit_sum, coalesce(sum(p.weight), 0) as weight, max(p.weight) as max_weight, count(*) filter (where p.is_recent) as recent_count,
          coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight,
          row_number() over (partition by grouping(p.level, p.domain) order by p.domain is null, count(*) desc, p.domain) as place
   from (
@@ -74,12 +91,8 @@ from (
            case when a.subspace_id is null or a.fit is null then null
                 when a.fit < %(moderate_fit)s then 'weak' when a.fit < %(strong_fit)s then 'moderate' else 'strong' end as grade,
            a.captured_at > %(recent_since)s::timestamptz as is_recent,
-           case a.engagement_level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
-                                   when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
-           * least(greatest((a.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
-           * exp(case a.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
-                                   else %(decay_low)s::float8 end
-                 * greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0)) as weight
+           misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
+                             greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
     from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
     where a.user_id = %(user_id)s
     offset 0 -- as in weigh_topics
@@ -176,12 +189,8 @@ select w.id, coalesce(a.title, a.url) as title, a.url, w.subspace_id, t.name as 
        w.captured_at, case when t.weight_sum > 0 then least(a.taught_weight / t.weight_sum, 1) end as taught_share
 from (
   select p.id, p.subspace_id, p.level, p.captured_at,
-         case p.level when 'latent' then %(base_latent)s::float8 when 'discovered' then %(base_discovered)s::float8
-                      when 'engaged' then %(base_engaged)s::float8 else %(base_saturated)s::float8 end
-         * least(greatest((p.similarity - %(mu)s::float8) / (%(tau)s::float8 - %(mu)s::float8), 0), 1)
-         * exp(case p.decay_rate when 'high' then %(decay_high)s::float8 when 'medium' then %(decay_medium)s::float8
-                                 else %(decay_low)s::float8 end
-               * greatest(tstzrange_subdiff(%(at)s::timestamptz, p.captured_at), 0)) as weight
+         misir.page_weight(p.level, p.decay_rate, p.similarity,
+                           greatest(tstzrange_subdiff(%(at)s::timestamptz, p.captured_at), 0), %(numbers)s::float8[]) as weight
   from (
     select c.id, c.subspace_id, c.engagement_level as level, c.decay_rate, c.similarity, c.captured_at
     from pages c

@@ -43,16 +43,16 @@ SECONDS_PER_DAY: Final = 86_400
 MS_PER_MINUTE: Final = 60_000
 
 
-def weight_values(config: EngineConfig, calibration: Calibration) -> dict[str, float]:
-    """The numbers of `orient.weight.effective_weight`, for the statements that sum it over many rows.
+def weight_numbers(config: EngineConfig, calibration: Calibration) -> list[float]:
+    """The numbers of `orient.weight.effective_weight`, in the order in which `misir.page_weight` takes them.
 
-    decay_*: ln r / period, per second, so that exp(decay · age) is the retention.
+    Base weights from latent to saturated; μ and τ; and ln r / period, per second, of the rates high, medium
+    and low, so that exp(number · age) is the retention.
     """
-    kept = {"high": config.retention_high, "medium": config.retention_medium, "low": config.retention_low}
     period = config.retention_period_days * SECONDS_PER_DAY
-    bases = {f"base_{level.value}": base_weight(level, config) for level in EngagementLevel}
-    decays = {f"decay_{rate}": math.log(share) / period for rate, share in kept.items()}
-    return {**bases, **decays, "mu": calibration.mu, "tau": calibration.tau}
+    kept = (config.retention_high, config.retention_medium, config.retention_low)
+    bases = [base_weight(level, config) for level in EngagementLevel]
+    return [*bases, calibration.mu, calibration.tau, *(math.log(share) / period for share in kept)]
 
 
 def zone_of(name: str) -> ZoneInfo:

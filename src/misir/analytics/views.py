@@ -27,6 +27,7 @@ from misir.analytics.schemas import (
     SpaceAnalytics,
     SpaceIntention,
 )
+from misir.analytics.sums import weigh
 from misir.errors import not_found
 from misir.orient.confidence import has_enough_data
 from misir.orient.reading import ContentSource, EngagementLevel
@@ -73,10 +74,10 @@ async def global_analytics(
         found = [
             await tx.ask(SQL.list_spaces, asked, limit=CAP),
             await tx.ask(SQL.list_topics, asked, limit=CAP),
-            await tx.ask(SQL.weigh_topics, asked),
             await tx.ask(SQL.count_days, asked),
         ]
-        spaces, topics, weighed, counts = [await one.fetchall() for one in found]
+        weighed = await _weigh(tx, asked)
+        spaces, topics, counts = [await one.fetchall() for one in found]
         ids = {space["id"] for space in spaces}
         loose = [
             await tx.ask(SQL.list_loose, asked, is_unplaced=one, space_ids=sorted(ids), limit=N_LOOSE)
@@ -100,6 +101,12 @@ async def global_analytics(
     )
 
 
+async def _weigh(tx: Tx, asked: Row) -> list[Row]:
+    """What the pages of each topic weigh: from kept sums where they will do."""
+    kept = await weigh(tx, asked) if asked["as_of"] is None else None
+    return kept if kept is not None else await (await tx.ask(SQL.weigh_topics, asked)).fetchall()
+
+
 async def load_zone(tx: Tx) -> ZoneInfo:
     row = await (await tx.ask(SQL.load_clock)).fetchone()
     return zone_of((row or {})["timezone"])
@@ -113,7 +120,7 @@ def _asked(res: Resources, space_id: int | None, at: datetime, as_of: datetime |
         "as_of": as_of,
         "recent_since": at - timedelta(days=RECENT_DAYS),
         "weak_fit": res.config.moderate_fit,
-        **readings.weight_values(res.config, res.embedder.calibration),
+        "numbers": readings.weight_numbers(res.config, res.embedder.calibration),
     }
 
 
@@ -168,18 +175,20 @@ async def space_analytics(
     asked = _asked(res, space_id, at, as_of) | _grades(res)
     async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         space = await load_space(tx, space_id)
-        found = [
-            await tx.ask(SQL.list_topics, asked, limit=CAP),
-            await tx.ask(SQL.count_pages, asked, n_domains=N_DOMAINS),
-        ]
-        topics, counted = [await one.fetchall() for one in found]
-        rows, kinds, domains = (
-            [row for row in counted if row["part"] == part] for part in ("topic", "kind", "domain")
-        )
+        found = await tx.ask(SQL.list_topics, asked, limit=CAP)
+        kept = await weigh(tx, asked) if as_of is None else None
+        statement = SQL.count_pages if kept is None else SQL.count_kinds_and_domains
+        counted = await (await tx.ask(statement, asked, n_domains=N_DOMAINS)).fetchall()
+        topics = await found.fetchall()
+        parts = {
+            part: [row for row in counted if row["part"] == part] for part in ("topic", "kind", "domain")
+        }
+        rows = kept if kept is not None else parts["topic"]
+        kinds, domains = parts["kind"], parts["domain"]
         heaviest = _heaviest(rows, N_INFLUENTIAL)
         found_reads = await tx.ask(SQL.list_influential, asked, subspace_ids=heaviest, limit=N_INFLUENTIAL)
         reads = await found_reads.fetchall()
-    weighed = {row["subspace_id"]: row | {"artifact_count": row["count"]} for row in rows}
+    weighed = {row["subspace_id"]: row for row in rows}
     recent = sum(row["recent_count"] for row in rows)
     band = readings.activity_band(recent, RECENT_DAYS, res.config)
     total_weight = sum(row["recent_weight"] for row in rows)
@@ -187,7 +196,7 @@ async def space_analytics(
     clarity, n_fitted = _clarity(kinds)
     return SpaceAnalytics(
         space_id=space_id,
-        total_artifacts=sum(row["count"] for row in rows),
+        total_artifacts=sum(row["artifact_count"] for row in rows),
         engagement_distribution=_counts(kinds, "level", EngagementLevel),
         source_distribution=_counts(kinds, "source", ContentSource),
         top_domains=[DomainCount(domain=row["domain"], count=row["count"]) for row in domains],

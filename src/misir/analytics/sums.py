@@ -1,0 +1,66 @@
+"""What the pages of each topic weigh together, without weighing each of them for every look.
+
+A page's weight decays exponentially, at one of three rates, so that the sum over the pages of one rate decays
+like each of them: kept as of one moment, it is right at any later one. The database forgets a sum in the
+transaction that changes one of its pages; the worker computes it again. Until then its pages are weighed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from misir.analytics.readings import weight_numbers
+from misir.plumbing.db import Tx
+from misir.plumbing.sqlfile import load_statements
+from misir.resources import Resources
+
+SQL = load_statements("misir.analytics", "sums.sql")
+
+SOME: Final = 8
+"""If more than one page in so many is in a sum that was forgotten, all of them are weighed in one pass."""
+
+Row = dict[str, Any]
+
+
+async def weigh(tx: Tx, asked: dict[str, Any]) -> list[Row] | None:
+    """A row for each topic with pages, and for what is in none: how many, their weight, and the recent ones.
+
+    `asked`: at, recent_since, numbers, space_id or None for all. None where too little is kept to help.
+    """
+    sums = await tx.ask(SQL.list_sums, asked)
+    recent = await tx.ask(SQL.weigh_recent, asked)
+    rows = await sums.fetchall()
+    changed = [row for row in rows if not row["is_kept"]]
+    if SOME * sum(row["artifact_count"] for row in changed) > sum(row["artifact_count"] for row in rows):
+        return None
+    kept = [row for row in rows if row["is_kept"] and row["artifact_count"]]
+    if changed:
+        groups = {name: [row[name] for row in changed] for name in ("space_id", "subspace_id")}
+        again = await tx.ask(
+            SQL.weigh_some, asked, space_ids=groups["space_id"], subspace_ids=groups["subspace_id"]
+        )
+        kept += await again.fetchall()
+    return _with_recent(kept, await recent.fetchall())
+
+
+def _with_recent(rows: Sequence[Row], recent: Sequence[Row]) -> list[Row]:
+    nothing = {"recent_count": 0, "recent_weight": 0.0}
+    found = {(row["space_id"], row["subspace_id"]): row for row in recent}
+    return [nothing | row | found.get((row["space_id"], row["subspace_id"]), {}) for row in rows]
+
+
+async def keep_sums(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> None:
+    """Compute again what was forgotten of a space. Takes lock_sums_for_update; safe to repeat."""
+    asked = {
+        "space_id": space_id,
+        "at": now,
+        "numbers": weight_numbers(res.config, res.embedder.calibration),
+    }
+    async with res.database.as_service(user_id) as tx:
+        rows = await (await tx.ask(SQL.lock_sums_for_update, asked)).fetchall()
+        if rows:
+            groups = {f"{name}s": [row[name] for row in rows] for name in ("id", "space_id", "subspace_id")}
+            await tx.ask(SQL.keep_sums, asked, **groups)
