@@ -2,7 +2,7 @@
 
 Libraries of 10^3, 10^4 and 5·10^4 artifacts (--quick: the first two; --huge: 10^5, too) of one user each, read over two years, half of them in one space of 200
 topics, written straight into a PostgreSQL of their own, vacuumed. The views are called in turns, the libraries interleaved, as the user, through the product's
-pool, and their answers are written as JSON as the routes do it. Rows are {name, value, unit, target, verdict}; p95 of the rounds, and medians to show the
+pool, with the sums that the worker keeps (and, where said, without any), and their answers are written as JSON as the routes do it. Rows are {name, value, unit, target, verdict}; p95 of the rounds, and medians to show the
 growth. A busy machine makes everything dearer alike: each view is also given as a multiple of a bare count of the same library in the same rounds,
 and as what it costs where a bare FastAPI route takes 90 µs, as on the machine that the targets are from; what one takes here is measured before each view.
 """
@@ -19,10 +19,11 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import psycopg
@@ -41,6 +42,7 @@ from misir.analytics.schemas import (
     Topology,
     VelocityPoint,
 )
+from misir.analytics.sums import keep_sums
 from misir.embed.embedder import build_embedder
 from misir.orient.layout import Layout, lay_out, place_around, target_distances
 from misir.plumbing.embedded_postgres import EmbeddedPostgres
@@ -125,6 +127,7 @@ async def _global(res: Resources, user: uuid.UUID, _: int) -> Any:
 
 
 BARE = "bare count"
+COLD_GLOBAL, COLD_SPACE = "global, nothing kept", "space, nothing kept"
 
 
 async def _bare(res: Resources, user: uuid.UUID, _: int) -> Any:
@@ -136,10 +139,30 @@ async def _bare(res: Resources, user: uuid.UUID, _: int) -> Any:
         return (await (await tx.ask(statement)).fetchone() or {})["count"]
 
 
+async def _space(res: Resources, user: uuid.UUID, space: int) -> Any:
+    return await views.space_analytics(res, user, space, now=NOW)
+
+
+async def _keeps_nothing(*_: Any) -> None:
+    """In place of the kept sums."""
+
+
+def _cold(view: View) -> View:
+    """Before the worker has come by, as after a large import."""
+
+    async def look(res: Resources, user: uuid.UUID, space: int) -> Any:
+        with patch.object(views, "weigh", _keeps_nothing):
+            return await view(res, user, space)
+
+    return look
+
+
 VIEWS: dict[str, View] = {
     BARE: _bare,
     "global": _global,
-    "space": lambda res, user, space: views.space_analytics(res, user, space, now=NOW),
+    COLD_GLOBAL: _cold(_global),
+    COLD_SPACE: _cold(_space),
+    "space": _space,
     "space as of a year ago": lambda res, user, space: views.space_analytics(
         res, user, space, now=NOW, as_of=NOW - timedelta(days=365)
     ),
@@ -153,6 +176,8 @@ VIEWS: dict[str, View] = {
 ANSWERS: dict[str, Any] = {
     BARE: int,
     "global": GlobalAnalytics,
+    COLD_GLOBAL: GlobalAnalytics,
+    COLD_SPACE: SpaceAnalytics,
     "space": SpaceAnalytics,
     "space as of a year ago": SpaceAnalytics,
     "focus": FocusHistory,
@@ -357,13 +382,24 @@ def others() -> dict[str, Callable[[np.ndarray], Any]]:
     }
 
 
+async def keep_all(res: Resources, url: str, sizes: Iterable[int]) -> None:
+    """As the worker does after it has looked at a space."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        for user in map(user_of, sizes):
+            for (space,) in conn.execute("select id from misir.space where user_id = %s", [user]).fetchall():
+                await keep_sums(res, user, space, NOW - timedelta(days=1))
+        conn.execute("vacuum analyze misir.topic_sum")
+
+
 async def run(url: str, spaces: dict[int, int], rounds: int) -> dict[tuple[str, int], list[Cost]]:
     settings: Any = Settings(
-        _env_file=None, MOCK_AUTH=True, DATABASE_URL=url, DB_POOL_SIZE=1, JOBS="off", RATE_LIMIT_ENABLED=False
-    )
+        _env_file=None, MOCK_AUTH=True, DATABASE_URL=url, DATABASE_SERVICE_URL=url, DB_POOL_SIZE=1, JOBS="off",
+        RATE_LIMIT_ENABLED=False,
+    )  # fmt: skip
     res = build_resources(settings)
     await res.start()
     try:
+        await keep_all(res, url, spaces)
         async with res.database.as_nobody() as tx:
             row = await (await tx.ask(b"select pg_backend_pid() as pid")).fetchone() or {}
         gc.freeze()  # as a server's worker does
@@ -386,7 +422,7 @@ def main() -> None:
     postgres.start()
     try:
         spec = build_embedder(Settings(_env_file=None)).spec
-        migrate(postgres.url("postgres"), app_login="postgres", model=spec)
+        migrate(postgres.url("postgres"), app_login="postgres", service_login="postgres", model=spec)
         with psycopg.connect(postgres.url("postgres"), autocommit=True) as conn:
             spaces = {size: fill(conn, size, spec.fingerprint) for size in sizes}
             conn.execute("vacuum analyze")

@@ -8,7 +8,6 @@ transaction that changes one of its pages; the worker computes it again. Until t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -30,26 +29,21 @@ async def weigh(tx: Tx, asked: dict[str, Any]) -> list[Row] | None:
 
     `asked`: at, recent_since, numbers, space_id or None for all. None where too little is kept to help.
     """
-    sums = await tx.ask(SQL.list_sums, asked)
-    recent = await tx.ask(SQL.weigh_recent, asked)
-    rows = await sums.fetchall()
+    rows = await (await tx.ask(SQL.list_sums, asked)).fetchall()
     changed = [row for row in rows if not row["is_kept"]]
     if SOME * sum(row["artifact_count"] for row in changed) > sum(row["artifact_count"] for row in rows):
         return None
     kept = [row for row in rows if row["is_kept"] and row["artifact_count"]]
     if changed:
-        groups = {name: [row[name] for row in changed] for name in ("space_id", "subspace_id")}
-        again = await tx.ask(
-            SQL.weigh_some, asked, space_ids=groups["space_id"], subspace_ids=groups["subspace_id"]
-        )
-        kept += await again.fetchall()
-    return _with_recent(kept, await recent.fetchall())
+        topics = {name: [row[name] for row in changed] for name in ("space_id", "subspace_id")}
+        asked = asked | {"space_ids": topics["space_id"], "subspace_ids": topics["subspace_id"]}
+        weighed = {_topic(row): row for row in await (await tx.ask(SQL.weigh_some, asked)).fetchall()}
+        kept += [row | weighed[_topic(row)] for row in changed if _topic(row) in weighed]
+    return kept
 
 
-def _with_recent(rows: Sequence[Row], recent: Sequence[Row]) -> list[Row]:
-    nothing = {"recent_count": 0, "recent_weight": 0.0}
-    found = {(row["space_id"], row["subspace_id"]): row for row in recent}
-    return [nothing | row | found.get((row["space_id"], row["subspace_id"]), {}) for row in rows]
+def _topic(row: Row) -> tuple[int, int | None]:
+    return row["space_id"], row["subspace_id"]
 
 
 async def keep_sums(res: Resources, user_id: uuid.UUID, space_id: int, now: datetime) -> None:

@@ -1,12 +1,31 @@
 -- What the pages of each topic, and of none, weigh together: kept sums, and what they lack (sums.py tells how).
 
 -- name: list_sums
--- Of one space, or of all: how much the pages weigh together, and the heaviest of them; is_kept: nothing changed since they
--- were summed. A sum of one decay rate, decayed as a whole, is the sum of what each page has become.
+-- Of one space, or of all: how much the pages of each topic weigh together, and the heaviest of them; is_kept: nothing changed
+-- since they were summed. A sum of one decay rate, decayed as a whole, is the sum of what each page has become. And what was
+-- read since %(recent_since)s, which is a range of each space, and always weighed.
+with recent as (
+  select p.space_id, p.subspace_id, count(*) as recent_count, sum(p.weight) as recent_weight
+  from (
+    select a.space_id, a.subspace_id,
+           misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
+                             greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
+    from misir.space s
+    cross join lateral (
+      select o.space_id, o.subspace_id, o.engagement_level, o.similarity, o.decay_rate, o.captured_at from misir.artifact o
+      where o.user_id = %(user_id)s and o.space_id = s.id and o.captured_at > %(recent_since)s::timestamptz and o.deleted_at is null
+      offset 0 -- a range of the index for each space
+    ) a
+    where s.user_id = %(user_id)s and s.deleted_at is null and (%(space_id)s::bigint is null or s.id = %(space_id)s::bigint)
+  ) p
+  group by p.space_id, p.subspace_id
+)
 select t.space_id, t.subspace_id, t.artifact_count, coalesce(t.computed_at is not null and t.numbers = %(numbers)s::float8[], false) as is_kept,
        t.high * k.high + t.medium * k.medium + t.low * k.low as weight,
-       greatest(t.heaviest_high * k.high, t.heaviest_medium * k.medium, t.heaviest_low * k.low) as max_weight
+       greatest(t.heaviest_high * k.high, t.heaviest_medium * k.medium, t.heaviest_low * k.low) as max_weight,
+       coalesce(r.recent_count, 0) as recent_count, coalesce(r.recent_weight, 0) as recent_weight
 from misir.topic_sum t
+left join recent r on r.space_id = t.space_id and coalesce(r.subspace_id, 0) = coalesce(t.subspace_id, 0)
 cross join lateral (select tstzrange_subdiff(%(at)s::timestamptz, t.computed_at) as age offset 0) a
 cross join lateral (
   select exp((%(numbers)s::float8[])[7] * a.age) as high, exp((%(numbers)s::float8[])[8] * a.age) as medium,
@@ -32,24 +51,6 @@ from (
     where g.subspace_id is null and o.subspace_id is null and o.space_id = g.space_id
       and o.user_id = %(user_id)s and o.deleted_at is null
   ) a
-  offset 0
-) p
-group by p.space_id, p.subspace_id;
-
--- name: weigh_recent
--- What was read since %(recent_since)s, space by space: a range of each.
-select p.space_id, p.subspace_id, count(*) as recent_count, coalesce(sum(p.weight), 0) as recent_weight
-from (
-  select a.space_id, a.subspace_id,
-         misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
-                           greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
-  from misir.space s
-  cross join lateral (
-    select o.space_id, o.subspace_id, o.engagement_level, o.similarity, o.decay_rate, o.captured_at from misir.artifact o
-    where o.user_id = %(user_id)s and o.space_id = s.id and o.captured_at > %(recent_since)s::timestamptz and o.deleted_at is null
-    offset 0
-  ) a
-  where s.user_id = %(user_id)s and s.deleted_at is null and (%(space_id)s::bigint is null or s.id = %(space_id)s::bigint)
   offset 0
 ) p
 group by p.space_id, p.subspace_id;
