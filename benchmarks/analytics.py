@@ -2,7 +2,7 @@
 
 Libraries of 10^3, 10^4 and 5·10^4 artifacts (--quick: the first two; --huge: 10^5, too) of one user each, read over two years, half of them in one space of 200
 topics, written straight into a PostgreSQL of their own, vacuumed. The views are called in turns, the libraries interleaved, as the user, through the product's
-pool, with the sums that the worker keeps (and, where said, without any), and their answers are written as JSON as the routes do it. Rows are {name, value, unit, target, verdict}; p95 of the rounds, and medians to show the
+pool, with the sums and turns that the worker keeps (and, where said, without any), and their answers are written as JSON as the routes do it. Rows are {name, value, unit, target, verdict}; p95 of the rounds, and medians to show the
 growth. A busy machine makes everything dearer alike: each view is also given as a multiple of a bare count of the same library in the same rounds,
 and as what it costs where a bare FastAPI route takes 90 µs, as on the machine that the targets are from; what one takes here is measured before each view.
 """
@@ -43,6 +43,7 @@ from misir.analytics.schemas import (
     VelocityPoint,
 )
 from misir.analytics.sums import keep_sums
+from misir.analytics.turns import keep_turns
 from misir.embed.embedder import build_embedder
 from misir.orient.layout import Layout, lay_out, place_around, target_distances
 from misir.plumbing.embedded_postgres import EmbeddedPostgres
@@ -388,7 +389,8 @@ async def keep_all(res: Resources, url: str, sizes: Iterable[int]) -> None:
         for user in map(user_of, sizes):
             for (space,) in conn.execute("select id from misir.space where user_id = %s", [user]).fetchall():
                 await keep_sums(res, user, space, NOW - timedelta(days=1))
-        conn.execute("vacuum analyze misir.topic_sum")
+                await keep_turns(res, user, space, NOW - timedelta(days=1))
+        conn.execute("vacuum analyze misir.topic_sum, misir.topic_turns")
 
 
 async def run(url: str, spaces: dict[int, int], rounds: int) -> dict[tuple[str, int], list[Cost]]:

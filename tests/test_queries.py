@@ -24,6 +24,7 @@ WORKERS = {
     "deliver.sql",
     "catch_up.sql",
     "reembed.sql",
+    "turns.sql",
 }
 """Asked by the worker or a command of the operator, as the service role."""
 

@@ -109,15 +109,12 @@ async def velocity_series(
         starts = [start_of_day(day, zone) for day in days]
         asked |= {"days": days, "starts": starts, "since": starts[0], "first": days[0], "last": last}
         counts = await tx.ask(SQL.count_pace, asked)
-        turns = await tx.ask(SQL.list_turns, asked)
+        turns = await tx.ask(SQL.list_turns, asked, uses_kept=granularity is Granularity.WEEK)
         read = {
             row["subspace_id"]: dict(zip(row["starts"], row["counts"], strict=True))
             for row in await counts.fetchall()
         }
-        turned = {
-            row["subspace_id"]: speeds(dict(zip(row["starts"], row["chords"], strict=True)), covered)
-            for row in await turns.fetchall()
-        }
+        turned = {row["subspace_id"]: _speeds(row, covered) for row in await turns.fetchall()}
     ended = _newest_first(covered, at, zone)
     return _velocities([(topic["id"], topic["name"]) for topic in topics], ended, read, turned)
 
@@ -153,6 +150,17 @@ def _newest_first(
     """Of each period its first day, the moment at which it ended, `at` at the latest, and its days."""
     for start, days in sorted(covered.items(), reverse=True):
         yield start, min(start_of_day(start + timedelta(days=days), zone).astimezone(UTC), at), days
+
+
+def _speeds(row: Row, covered: Mapping[date, int]) -> dict[date, float]:
+    """Of the weeks that were settled, and of those after them."""
+    spans = sorted(covered.items())
+    settled = row["settled"] or []
+    found = speeds(dict(zip(row["starts"], row["chords"], strict=True)), dict(spans[len(settled) :]))
+    for (start, days), chord in zip(spans, settled, strict=False):
+        if chord is not None:
+            found[start] = speed_of_chord(chord, days) if chord else 0.0
+    return found
 
 
 def speeds(chords: Mapping[date, float | None], covered: Mapping[date, int]) -> dict[date, float]:

@@ -49,22 +49,32 @@ group by subspace_id;
 -- How far each topic, a topic in a row, had turned, from where the day, week or month before had left it: the chord
 -- between the two directions, null where another model made one of them. The last picture from before `first` is where it
 -- begins. Which pictures those are is read from the index; only they are fetched, in their order: sorting them is dear.
-with lasts as (
-  select s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp)::date as start, max(s.day) as day
+-- Of weeks that turns.py has settled no picture is read: `settled` has their chords, from %(first)s on, and the rest begins
+-- where they end.
+with topics as (
+  select t.id, t.user_id, k.before, k.chords,
+         case when k.before is null then %(first)s::date else least(k.before, date_trunc('week', %(last)s::date::timestamp)::date)
+         end as open_from
   from misir.subspace t
-  join misir.subspace_snapshot s on s.subspace_id = t.id and s.user_id = t.user_id
+  left join misir.topic_turns k on %(uses_kept)s and k.subspace_id = t.id and k.user_id = t.user_id
+    and k.before - 7 * cardinality(k.chords) <= %(first)s::date
+    and least(k.before, date_trunc('week', %(last)s::date::timestamp)::date) > %(first)s::date
   where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
-    and s.day >= %(first)s::date and s.day <= %(last)s::date
+),
+lasts as (
+  select s.subspace_id, date_trunc(%(granularity)s::text, s.day::timestamp)::date as start, max(s.day) as day
+  from topics t
+  join misir.subspace_snapshot s on s.subspace_id = t.id and s.user_id = t.user_id
+  where s.day >= t.open_from and s.day <= %(last)s::date
   group by 1, 2
   union all
   select t.id, b.day, b.day
-  from misir.subspace t
+  from topics t
   cross join lateral (
     select s.day from misir.subspace_snapshot s
-    where s.subspace_id = t.id and s.user_id = t.user_id and s.day < %(first)s::date
+    where s.subspace_id = t.id and s.user_id = t.user_id and s.day < t.open_from
     order by s.day desc limit 1
   ) b
-  where t.user_id = %(user_id)s and t.space_id = %(space_id)s and t.deleted_at is null
 ),
 seen as (
   select l.subspace_id, l.start, s.model, l2_normalize(s.centroid) as way
@@ -73,13 +83,19 @@ seen as (
   order by l.subspace_id, l.start
   offset 0 -- each direction is computed once
 )
-select subspace_id, array_agg(start) as starts, array_agg(chord) as chords
+select n.subspace_id, n.starts, n.chords,
+       t.chords[cardinality(t.chords) - (t.before - %(first)s::date) / 7 + 1
+                : cardinality(t.chords) - (t.before - t.open_from) / 7] as settled
 from (
-  select subspace_id, start, case when model = lag(model) over w then way <-> lag(way) over w end as chord
-  from seen
-  window w as (partition by subspace_id order by start)
-) turns
-group by subspace_id;
+  select subspace_id, array_agg(start) as starts, array_agg(chord) as chords
+  from (
+    select subspace_id, start, case when model = lag(model) over w then way <-> lag(way) over w end as chord
+    from seen
+    window w as (partition by subspace_id order by start)
+  ) turns
+  group by subspace_id
+) n
+join topics t on t.id = n.subspace_id;
 
 -- name: list_confidences
 -- How each topic stood on the last days on which it changed: a day in a row, newest first, its topics as arrays.

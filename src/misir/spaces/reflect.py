@@ -1,7 +1,7 @@
 """What the worker does for a space after its captures are answered: looks at what they add up to.
 
     drift (spaces/drift.py) → consolidation (consolidation.py) → names (naming.py) → sleep (sleep.py)
-    → map (map.py) → insights (insights/find.py) → sums (analytics/sums.py)
+    → map (map.py) → insights (insights/find.py) → sums (analytics/sums.py) → turns (analytics/turns.py)
 
 Each part reads without a lock, computes off the event loop, and writes in one transaction under the space's
 lock, after looking whether what it was built on still holds. Each is safe to repeat and to be killed in.
@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from misir.analytics.sums import keep_sums
+from misir.analytics.turns import keep_turns
 from misir.insights.find import reflect_on_insights
 from misir.resources import Resources
 from misir.spaces.consolidation import consolidate_space
@@ -38,6 +39,7 @@ async def reflect(res: Resources, user_id: uuid.UUID, space_id: int, now: dateti
     if space["archived_at"] is None:
         await _think_about(res, user_id, space_id, now)
     await keep_sums(res, user_id, space_id, now)
+    await keep_turns(res, user_id, space_id, now)
     return now + NEXT
 
 
