@@ -365,3 +365,21 @@ def test_get_capture_says_who_one_is_and_what_may_be_sent(api: httpx.Client, spa
     assert guide["dimension"] == 384
     assert guide["fields"]["url"] == "required"
     assert guide["latest"][0]["title"] == "csv"
+
+
+def test_a_page_that_was_read_again_was_there_since_it_was_read_first(api: httpx.Client, space: int) -> None:
+    now = datetime.now(UTC)
+
+    def read(days_ago: int) -> None:
+        capture(api, space, CSV, captured_at=(now - timedelta(days=days_ago)).isoformat())
+
+    def there(days_ago: int) -> int:
+        asked = {"as_of": (now - timedelta(days=days_ago)).isoformat()}
+        return int(api.get(f"/api/v1/spaces/{space}/analytics", params=asked).json()["total_artifacts"])
+
+    read(10)
+    assert [there(days) for days in (5, 12)] == [1, 0]
+    read(2)
+    assert [there(days) for days in (1, 5, 12)] == [1, 1, 0]
+    read(20)  # becomes known late
+    assert [there(days) for days in (1, 12, 30)] == [1, 1, 0]

@@ -93,6 +93,9 @@ class Writer:
             at=NOW - timedelta(days=hours),
             **values,
         )
+        if len(visits) > 1:
+            first = NOW - timedelta(days=max(visit[0] for visit in visits))
+            self.conn.execute("update misir.artifact set first_read_at = %s where id = %s", [first, page])
         for order, visit in enumerate(visits):
             self.signal(
                 page,

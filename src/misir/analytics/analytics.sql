@@ -179,7 +179,7 @@ with pages as (
   select c.*
   from unnest(%(subspace_ids)s::bigint[]) as h (id)
   cross join lateral (
-    select o.id, o.subspace_id, o.engagement_level, o.decay_rate, o.similarity, o.captured_at
+    select o.id, o.subspace_id, o.engagement_level, o.decay_rate, o.similarity, o.captured_at, o.first_read_at
     from misir.artifact o
     where o.subspace_id = h.id and o.user_id = %(user_id)s and o.space_id = %(space_id)s and o.deleted_at is null
     offset 0 -- topic by topic: all of them at once look as dear to the planner as all of the space
@@ -194,7 +194,7 @@ from (
   from (
     select c.id, c.subspace_id, c.engagement_level as level, c.decay_rate, c.similarity, c.captured_at
     from pages c
-    where %(as_of)s::timestamptz is null
+    where %(as_of)s::timestamptz is null or c.captured_at <= %(as_of)s::timestamptz
     union all
     select c.id, c.subspace_id, g.engagement_level, c.decay_rate, g.similarity, g.occurred_at
     from pages c
@@ -203,7 +203,7 @@ from (
       where s.user_id = %(user_id)s and s.artifact_id = c.id and s.occurred_at <= %(as_of)s::timestamptz
       order by s.seq desc limit 1
     ) g
-    where %(as_of)s::timestamptz is not null
+    where c.captured_at > %(as_of)s::timestamptz and c.first_read_at <= %(as_of)s::timestamptz -- as misir.pages_at
   ) p
   order by weight desc nulls last, p.id limit %(limit)s
 ) w

@@ -171,7 +171,8 @@ update misir.artifact a set
   decay_rate = n.decay_rate, assigned_by = n.assigned_by, similarity = n.similarity, raw_margin = n.raw_margin,
   probability = n.probability, fit = n.fit, taught_weight = n.taught_weight, embedded_fraction = n.embedded_fraction,
   duplicate_of = n.duplicate_of, metadata = a.metadata || n.metadata,
-  captured_at = greatest(a.captured_at, n.captured_at), deleted_at = null,
+  captured_at = greatest(a.captured_at, n.captured_at),
+  first_read_at = least(coalesce(a.first_read_at, a.captured_at), n.captured_at), deleted_at = null,
   learned_seq = coalesce(n.learned_seq, a.learned_seq),
   band_1 = coalesce(n.band_1, a.band_1), band_2 = coalesce(n.band_2, a.band_2),
   band_3 = coalesce(n.band_3, a.band_3), band_4 = coalesce(n.band_4, a.band_4)

@@ -75,7 +75,7 @@ select r.id, row_to_json(r)::text as line from (
          a.content, a.content_hash, a.word_count, a.content_source, a.engagement_level, a.dwell_time_ms,
          a.active_time_ms, a.scroll_depth, a.reading_depth, a.reading_depth_client, a.decay_rate, a.assigned_by,
          a.pinned, a.similarity, a.raw_margin, a.probability, a.fit, a.taught_weight, a.embedded_fraction,
-         a.duplicate_of, a.metadata, a.captured_at, a.learned_seq, a.band_1, a.band_2, a.band_3, a.band_4,
+         a.duplicate_of, a.metadata, a.captured_at, a.first_read_at, a.learned_seq, a.band_1, a.band_2, a.band_3, a.band_4,
          a.deleted_at, a.created_at
   from (
     select w.*, sum(coalesce(octet_length(w.content), 0)) over (order by w.id) - coalesce(octet_length(w.content), 0)

@@ -92,14 +92,14 @@ insert into misir.artifact (
   id, user_id, space_id, subspace_id, url, normalized_url, url_hash, domain, title, content, content_hash, word_count,
   content_source, engagement_level, dwell_time_ms, active_time_ms, scroll_depth, reading_depth, reading_depth_client,
   decay_rate, assigned_by, pinned, similarity, raw_margin, probability, fit, taught_weight, embedded_fraction,
-  duplicate_of, metadata, captured_at, learned_seq, band_1, band_2, band_3, band_4, deleted_at, created_at)
+  duplicate_of, metadata, captured_at, first_read_at, learned_seq, band_1, band_2, band_3, band_4, deleted_at, created_at)
 overriding system value
 select
   r.id, %(user_id)s, r.space_id, r.subspace_id, r.url, r.normalized_url, r.url_hash, r.domain, r.title, r.content,
   r.content_hash, r.word_count, r.content_source, r.engagement_level, r.dwell_time_ms, r.active_time_ms, r.scroll_depth,
   r.reading_depth, r.reading_depth_client, r.decay_rate, r.assigned_by, r.pinned, r.similarity, r.raw_margin,
-  r.probability, r.fit, r.taught_weight, r.embedded_fraction, r.duplicate_of, r.metadata, r.captured_at, r.learned_seq,
-  r.band_1, r.band_2, r.band_3, r.band_4, r.deleted_at, r.created_at
+  r.probability, r.fit, r.taught_weight, r.embedded_fraction, r.duplicate_of, r.metadata, r.captured_at,
+  r.first_read_at, r.learned_seq, r.band_1, r.band_2, r.band_3, r.band_4, r.deleted_at, r.created_at
 from jsonb_populate_recordset(null::misir.artifact, %(rows)s) r;
 
 -- name: put_embedding

@@ -134,6 +134,7 @@ class Artifact(Line):
     duplicate_of: Id | None = None
     metadata: Json = Field(default_factory=dict)
     captured_at: Moment
+    first_read_at: Moment | None = None
     learned_seq: Place = 0
     band_1: Int32 | None = None
     band_2: Int32 | None = None
