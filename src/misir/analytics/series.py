@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -105,62 +105,63 @@ async def velocity_series(
             return []
         last = at.astimezone(zone).date()
         covered = _latest(last, granularity, max(1, min(points, CAP // len(topics))))
-        days = sorted(covered)
+        days = [*covered]
         starts = [start_of_day(day, zone) for day in days]
-        asked |= {"days": days, "starts": starts, "since": starts[0], "first": days[0], "last": last}
+        asked |= {"starts": starts, "since": starts[0], "first": days[0], "last": last}
         counts = await tx.ask(SQL.count_pace, asked)
         turns = await tx.ask(SQL.list_turns, asked, uses_kept=granularity is Granularity.WEEK)
-        read = {
-            row["subspace_id"]: dict(zip(row["starts"], row["counts"], strict=True))
-            for row in await counts.fetchall()
-        }
+        read = {row["subspace_id"]: _counts(row, len(days)) for row in await counts.fetchall()}
         turned = {row["subspace_id"]: _speeds(row, covered) for row in await turns.fetchall()}
-    ended = _newest_first(covered, at, zone)
-    return _velocities([(topic["id"], topic["name"]) for topic in topics], ended, read, turned)
+    spans = [(n_days, _end(start, n_days, at, zone)) for start, n_days in covered.items()]
+    return _velocities([(topic["id"], topic["name"]) for topic in topics], spans, read, turned)
 
 
 def _velocities(
     topics: Sequence[tuple[int, str]],
-    spans: Iterable[tuple[date, datetime, int]],
-    read: Mapping[int, Mapping[date, int]],
-    turned: Mapping[int, Mapping[date, float]],
+    spans: Sequence[tuple[int, datetime]],
+    read: Mapping[int, Sequence[int]],
+    turned: Mapping[int, Sequence[float | None]],
 ) -> list[VelocityPoint]:
-    """Every topic in every period."""
-    nothing: dict[date, Any] = {}
-    lines = [(*topic, read.get(topic[0], nothing), turned.get(topic[0], nothing)) for topic in topics]
+    """Every topic in every period, the newest first. `spans`: the days and the end of each, oldest first."""
+    nothing, unknown = [0] * len(spans), [None] * len(spans)
+    lines = [(*topic, read.get(topic[0], nothing), turned.get(topic[0], unknown)) for topic in topics]
     return [
-        VelocityPoint(
-            number, name, (n := counts.get(start, 0)) * DAYS_PER_WEEK / days, n, turns.get(start), end
-        )
-        for start, end, days in spans
-        for number, name, counts, turns in lines
+        VelocityPoint(number, name, counts[place] * DAYS_PER_WEEK / days, counts[place], speeds[place], end)
+        for place, (days, end) in reversed([*enumerate(spans)])
+        for number, name, counts, speeds in lines
     ]
 
 
+def _counts(row: Row, n_periods: int) -> list[int]:
+    """Artifacts of a topic in each period; places are counted from 1."""
+    found = [0] * n_periods
+    for place, count in zip(row["places"], row["counts"], strict=True):
+        found[place - 1] = count
+    return found
+
+
 def _latest(last: date, granularity: Granularity, n: int) -> dict[date, int]:
-    """The n days, weeks or months up to `last`: whole ones, but for the one that is going on."""
+    """The n days, weeks or months up to `last`, oldest first: whole ones, but for the last."""
     longest = {Granularity.DAY: 1, Granularity.WEEK: 7, Granularity.MONTH: 31}[granularity]
     starts = periods(last - timedelta(days=longest * n), last, granularity)
-    return periods(sorted(starts)[-n], last, granularity)
+    return dict(sorted(periods(sorted(starts)[-n], last, granularity).items()))
 
 
-def _newest_first(
-    covered: Mapping[date, int], at: datetime, zone: ZoneInfo
-) -> Iterator[tuple[date, datetime, int]]:
-    """Of each period its first day, the moment at which it ended, `at` at the latest, and its days."""
-    for start, days in sorted(covered.items(), reverse=True):
-        yield start, min(start_of_day(start + timedelta(days=days), zone).astimezone(UTC), at), days
+def _end(start: date, n_days: int, at: datetime, zone: ZoneInfo) -> datetime:
+    """When a period ended: `at` at the latest."""
+    return min(start_of_day(start + timedelta(days=n_days), zone).astimezone(UTC), at)
 
 
-def _speeds(row: Row, covered: Mapping[date, int]) -> dict[date, float]:
-    """Of the weeks that were settled, and of those after them."""
-    spans = sorted(covered.items())
-    settled = row["settled"] or []
-    found = speeds(dict(zip(row["starts"], row["chords"], strict=True)), dict(spans[len(settled) :]))
-    for (start, days), chord in zip(spans, settled, strict=False):
-        if chord is not None:
-            found[start] = speed_of_chord(chord, days) if chord else 0.0
-    return found
+def _speeds(row: Row, covered: Mapping[date, int]) -> list[float | None]:
+    """Of the weeks that were settled, and of the periods after them."""
+    spans, settled = [*covered.items()], row["settled"] or []
+    known = [
+        None if chord is None else speed_of_chord(chord, days) if chord else 0.0
+        for (_, days), chord in zip(spans, settled, strict=False)
+    ]
+    after = dict(spans[len(settled) :])
+    turning = speeds(dict(zip(row["starts"], row["chords"], strict=True)), after)
+    return [*known, *(turning.get(start) for start in after)]
 
 
 def speeds(chords: Mapping[date, float | None], covered: Mapping[date, int]) -> dict[date, float]:

@@ -29,8 +29,8 @@ limit %(limit)s;
 
 -- name: count_pace
 -- Distinct artifacts of each topic, a topic in a row, in those days, weeks or months of the person's own time that have any:
--- by their first day (%(days)s); %(starts)s is when each began.
-select subspace_id, array_agg((%(days)s::date[])[place]) as starts, array_agg(count) as counts
+-- by their place, from 1 on; %(starts)s is when each began.
+select subspace_id, array_agg(place) as places, array_agg(count) as counts
 from (
   select r.subspace_id, r.place, count(*)::integer as count
   from (
