@@ -103,8 +103,8 @@ where c.part <> 'domain' or c.domain is not null and c.place <= %(n_domains)s
 order by c.place;
 
 -- name: count_days
--- By space and day: artifacts, visits, and their time; and by space and half: artifacts of the last seven days (0: since
--- %(week_since)s), and of the seven before them (1). %(days)s are days of the person's own time, %(starts)s when each began:
+-- By space: visits, and their time. By day: artifacts, of all spaces. By space and half: artifacts of the last seven days (0:
+-- since %(week_since)s), and of the seven before them (1). %(days)s are days of the person's own time, %(starts)s when each began:
 -- looked up, an hour costs less than asked of the calendar. A visit is what happened to an artifact in one session on one day, or
 -- without a session on one day; its time is the longest that was measured, active before dwell. Words are those of visits
 -- that nobody measured.
@@ -122,18 +122,19 @@ with visit as materialized (
   ) v
   join misir.artifact a on a.id = v.artifact_id and a.user_id = %(user_id)s and a.deleted_at is null
     and a.captured_at >= %(since)s::timestamptz -- its last reading is no earlier than any
+  join misir.space s on s.id = a.space_id and s.user_id = a.user_id and s.deleted_at is null
+    and (%(as_of)s::timestamptz is null or s.created_at <= %(as_of)s::timestamptz)
 )
-select space_id, (%(days)s::date[])[day] as day, null::integer as half, count(*) as artifact_count,
-       sum(visit_count) as visit_count, coalesce(sum(measured_ms), 0) as measured_ms, sum(unmeasured_words) as unmeasured_words
-from (
-  select space_id, artifact_id, day, count(*)::integer as visit_count, sum(measured_ms) as measured_ms,
-         sum(unmeasured_words) as unmeasured_words
-  from visit
-  group by space_id, artifact_id, day
-) d
-group by space_id, day
+select space_id, null::date as day, null::integer as half, null::bigint as artifact_count, count(*) as visit_count,
+       coalesce(sum(measured_ms), 0) as measured_ms, sum(unmeasured_words) as unmeasured_words
+from visit
+group by space_id
 union all
-select space_id, null, half, count(distinct artifact_id), count(*), 0, 0
+select null, (%(days)s::date[])[day], null, count(*), null, null, null
+from (select distinct artifact_id, day from visit) d
+group by day
+union all
+select space_id, null, half, count(distinct artifact_id), null, null, null
 from visit
 where half is not null
 group by space_id, half;

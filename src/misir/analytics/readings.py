@@ -117,18 +117,13 @@ def activity_band(n_artifacts: int, days: int, config: EngineConfig) -> Band:
     return "medium" if pace >= config.medium_pace else "low"
 
 
-def allocate_time(spaces: Iterable[Row], days: Iterable[Row], config: EngineConfig) -> list[SpaceTime]:
+def allocate_time(spaces: Iterable[Row], read: Iterable[Row], config: EngineConfig) -> list[SpaceTime]:
     """Minutes by space, most first; words / 200 a minute only where nobody measured, and marked (§12)."""
-    measured: dict[int, float] = {}
-    guessed: dict[int, float] = {}
-    visits: dict[int, int] = {}
-    for row in days:
-        space = row["space_id"]
-        measured[space] = measured.get(space, 0.0) + row["measured_ms"] / MS_PER_MINUTE
-        guessed[space] = guessed.get(space, 0.0) + row["unmeasured_words"] / config.words_per_minute
-        visits[space] = visits.get(space, 0) + row["visit_count"]
+    by_space = {row["space_id"]: row for row in read}
     known = [
-        (space, measured[space["id"]], guessed[space["id"]]) for space in spaces if space["id"] in visits
+        (space, row["measured_ms"] / MS_PER_MINUTE, row["unmeasured_words"] / config.words_per_minute)
+        for space in spaces
+        if (row := by_space.get(space["id"])) is not None
     ]
     total = sum(one + other for _, one, other in known)
     rows = [
@@ -140,19 +135,16 @@ def allocate_time(spaces: Iterable[Row], days: Iterable[Row], config: EngineConf
             percentage=round(100 * (minutes + estimate) / total, 1) if total else 0.0,
             estimated=estimate > 0,
             estimated_minutes=round(estimate, 1),
-            visit_count=visits[space["id"]],
+            visit_count=by_space[space["id"]]["visit_count"],
         )
         for space, minutes, estimate in known
     ]
     return sorted(rows, key=lambda row: (-row.minutes, row.space_id))
 
 
-def heat(days: Iterable[Row], space_ids: set[int], last: date) -> list[DayCount]:
-    """Every one of the 90 days up to `last`, empty ones with 0. An artifact is in one space only."""
-    counts: dict[date, int] = {}
-    for row in days:
-        if row["space_id"] in space_ids:
-            counts[row["day"]] = counts.get(row["day"], 0) + row["artifact_count"]
+def heat(days: Iterable[Row], last: date) -> list[DayCount]:
+    """Every one of the 90 days up to `last`, empty ones with 0."""
+    counts = {row["day"]: row["artifact_count"] for row in days}
     first = last - timedelta(days=HEATMAP_DAYS - 1)
     return [
         DayCount(date=day, count=counts.get(day, 0))

@@ -120,7 +120,7 @@ def _past_frames(
 def _past_nodes(frame: Row, moment: datetime, recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
     """A topic's snapshot knows the day on which it changed last: that is when it was active."""
     changed = {day: min(datetime.combine(day, time(), UTC), moment) for day in set(frame["changed_on"])}
-    columns = (frame[name] for name in COLUMNS)
+    columns, bands = (frame[name] for name in COLUMNS), _bands(recent, config)
     return [
         Node(
             topic,
@@ -130,13 +130,15 @@ def _past_nodes(frame: Row, moment: datetime, recent: Mapping[int, int], config:
             *_place(x, y),
             changed[day],
             changed[day],
-            *_pace(topic, recent, config),
+            (n_recent := recent.get(topic, 0)),
+            bands[n_recent],
         )
         for topic, name, n, confidence, x, y, day in zip(*columns, strict=True)
     ]
 
 
 def _nodes_of_today(rows: Sequence[Row], recent: Mapping[int, int], config: EngineConfig) -> list[Node]:
+    bands = _bands(recent, config)
     return [
         Node(
             row["subspace_id"],
@@ -146,7 +148,8 @@ def _nodes_of_today(rows: Sequence[Row], recent: Mapping[int, int], config: Engi
             *_place(row["x"], row["y"]),
             row["updated_at"],
             row["last_active_at"],
-            *_pace(row["subspace_id"], recent, config),
+            (n_recent := recent.get(row["subspace_id"], 0)),
+            bands[n_recent],
         )
         for row in rows
     ]
@@ -157,6 +160,6 @@ def _place(x: float | None, y: float | None) -> tuple[float, float, bool]:
     return (0.0, 0.0, False) if x is None or y is None else (x, y, True)
 
 
-def _pace(topic_id: int, recent: Mapping[int, int], config: EngineConfig) -> tuple[int, Band]:
-    n = recent.get(topic_id, 0)
-    return n, activity_band(n, DAYS_PER_WEEK, config)
+def _bands(recent: Mapping[int, int], config: EngineConfig) -> dict[int, Band]:
+    """The band of each number of recent artifacts there is: far fewer than topics."""
+    return {n: activity_band(n, DAYS_PER_WEEK, config) for n in {0, *recent.values()}}

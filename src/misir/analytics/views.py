@@ -85,12 +85,13 @@ async def global_analytics(
         ]
         weak, unplaced = [await one.fetchall() for one in loose]
     by_day = [row for row in counts if row["day"] is not None]
-    halves = [row for row in counts if row["day"] is None]
+    halves = [row for row in counts if row["half"] is not None]
+    by_space = [row for row in counts if row["visit_count"] is not None]
     weighed = [row for row in weighed if row["space_id"] in ids]
     return GlobalAnalytics(
         overview=_overview(res, spaces, topics, weighed),
-        time_allocation=readings.allocate_time(spaces, by_day, res.config),
-        activity_heatmap=readings.heat(by_day, ids, today),
+        time_allocation=readings.allocate_time(spaces, by_space, res.config),
+        activity_heatmap=readings.heat(by_day, today),
         weak_items=[_loose(row) for row in weak],
         pace_by_space=readings.pace_of([one for one in spaces if not one["is_archived"]], halves, res.config),
         unplaced_items=[_loose(row) for row in unplaced],
