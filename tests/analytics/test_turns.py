@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from tests.analytics.conftest import NOW, Stage, vector
 
 from misir.analytics.series import velocity_series
-from misir.analytics.turns import N_WEEKS, keep_turns
+from misir.analytics.turns import N_WEEKS, SQL, keep_turns
 from misir.orient.pace import Granularity
+from misir.resources import Resources
 
 MONDAY = date(2026, 6, 15)
 OTHER_MODEL = "other/model@384"
@@ -41,6 +43,7 @@ class Gallery:
             )
         write.snapshot(self.young, 10, 3, 0.5)
         write.snapshot(self.young, 1, 3, 0.5, vector(1, 1))
+        write.snapshot(write.topic(self.space, "New", vector(1), 3), 0, 3, 0.5)
 
     def looks(self) -> list[Any]:
         """What is seen of it, in many ways."""
@@ -83,6 +86,18 @@ def test_what_is_kept_is_what_the_pictures_say(gallery: Gallery) -> None:
         (gallery.old, gallery.rare, gallery.moved, gallery.young), (MONDAY, N_WEEKS)
     )
     assert gallery.looks() == said
+
+
+def test_once_settled_nothing_is_left_to_settle(gallery: Gallery) -> None:
+    """Also where a topic has pictures of this week only: the space is not locked for nothing."""
+    gallery.keep()
+
+    async def ask(res: Resources, user: uuid.UUID) -> Any:
+        async with res.database.as_service(user) as tx:
+            asked = {"space_id": gallery.space, "before": MONDAY}
+            return await (await tx.ask(SQL.list_unsettled, asked)).fetchall()
+
+    assert gallery.stage.see(ask) == []
 
 
 def test_of_settled_weeks_no_picture_is_read(gallery: Gallery) -> None:
