@@ -42,15 +42,7 @@ from (
          misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
                            greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
   from unnest(%(space_ids)s::bigint[], %(subspace_ids)s::bigint[]) as g (space_id, subspace_id)
-  cross join lateral (
-    select o.* from misir.artifact o
-    where g.subspace_id is not null and o.subspace_id = g.subspace_id and o.space_id = g.space_id
-      and o.user_id = %(user_id)s and o.deleted_at is null
-    union all
-    select o.* from misir.artifact o
-    where g.subspace_id is null and o.subspace_id is null and o.space_id = g.space_id
-      and o.user_id = %(user_id)s and o.deleted_at is null
-  ) a
+  cross join lateral misir.pages_of(%(user_id)s, g.space_id, g.subspace_id) a
   offset 0
 ) p
 group by p.space_id, p.subspace_id;
@@ -80,15 +72,7 @@ cross join lateral (
     select a.decay_rate,
            misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
                              tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), %(numbers)s::float8[]) as weight
-    from (
-      select o.* from misir.artifact o
-      where g.subspace_id is not null and o.subspace_id = g.subspace_id and o.space_id = g.space_id
-        and o.user_id = %(user_id)s and o.deleted_at is null
-      union all
-      select o.* from misir.artifact o
-      where g.subspace_id is null and o.subspace_id is null and o.space_id = g.space_id
-        and o.user_id = %(user_id)s and o.deleted_at is null
-    ) a
+    from misir.pages_of(%(user_id)s, g.space_id, g.subspace_id) a
     offset 0
   ) p
 ) n
