@@ -27,7 +27,7 @@ from unittest.mock import patch
 
 import numpy as np
 import psycopg
-from http_stack import bare_app, cpu_us
+from http_stack import BARE_US, bare_app, cpu_us
 from pydantic import TypeAdapter
 from sklearn.manifold import TSNE
 
@@ -42,7 +42,7 @@ from misir.analytics.schemas import (
     Topology,
     VelocityPoint,
 )
-from misir.analytics.sums import keep_sums
+from misir.analytics.sums import keep_sums, weigh_all
 from misir.analytics.turns import keep_turns
 from misir.embed.embedder import build_embedder
 from misir.orient.layout import Layout, lay_out, place_around, target_distances
@@ -56,8 +56,6 @@ N_TOPICS = 200
 ROUNDS = 30
 TARGET_MS = 50.0
 AT_SIZE = 50_000
-BARE_US = 90.0
-"""A bare FastAPI route on the machine that the targets are from."""
 
 Row = dict[str, Any]
 Cost = tuple[float, float, float]
@@ -144,15 +142,11 @@ async def _space(res: Resources, user: uuid.UUID, space: int) -> Any:
     return await views.space_analytics(res, user, space, now=NOW)
 
 
-async def _keeps_nothing(*_: Any) -> None:
-    """In place of the kept sums."""
-
-
 def _cold(view: View) -> View:
     """Before the worker has come by, as after a large import."""
 
     async def look(res: Resources, user: uuid.UUID, space: int) -> Any:
-        with patch.object(views, "weigh", _keeps_nothing):
+        with patch.object(views, "weigh", weigh_all):
             return await view(res, user, space)
 
     return look

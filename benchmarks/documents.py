@@ -57,14 +57,6 @@ async def _into_new_space(ours: Side, pages: list[Page]) -> list[Page]:
     return [{**page, "space_id": space_id, "engagement_level": "engaged"} for page in pages]
 
 
-async def batch(side: Side, pages: list[Page]) -> None:
-    if side.is_ours:
-        answer = await side.client.post("/api/v1/artifacts/batch", json={"artifacts": pages})
-        assert answer.raise_for_status().json()["count"] == N_DOCUMENTS
-    else:
-        (await side.client.post("/batch", json=pages)).raise_for_status()
-
-
 async def singly(side: Side, pages: list[Page]) -> None:
     for page in pages:
         (await side.client.post("/api/v1/capture", json=page)).raise_for_status()
@@ -97,14 +89,14 @@ async def measure(*, is_full: bool = False, is_huge: bool = False) -> list[Row]:
             return work
 
         ways = {
-            "one batch": go(ours, batch),
+            "one batch": go(ours, Side.send),
             "one after another": go(ours, singly),
             f"{AT_ONCE} at a time": go(ours, at_once),
-            "the document's loop, one shared client": go(shared, batch),
-            "the document's loop, a client each statement": go(request, batch),
+            "the document's loop, one shared client": go(shared, Side.send),
+            "the document's loop, a client each statement": go(request, Side.send),
         }
         for side in them:
-            await go(side, batch)(WARM_UP)
+            await go(side, Side.send)(WARM_UP)
         found = await interleaved(rounds, **ways)
         for side in them:
             await side.client.aclose()

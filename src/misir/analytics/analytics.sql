@@ -38,22 +38,6 @@ where t.user_id = %(user_id)s and t.deleted_at is null and (%(space_id)s::bigint
 order by t.artifact_count desc, t.id
 limit %(limit)s;
 
--- name: weigh_topics
--- Artifacts of each topic, and of none; how much they weigh, all of them and those read since %(recent_since)s. For the past,
--- and where sums.py has too little kept.
-select p.space_id, p.subspace_id, count(*) as artifact_count, coalesce(sum(p.weight), 0) as weight,
-       count(*) filter (where p.is_recent) as recent_count,
-       coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight
-from (
-  select a.space_id, a.subspace_id, a.captured_at > %(recent_since)s::timestamptz as is_recent,
-         misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
-                           greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
-  from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
-  where a.user_id = %(user_id)s
-  offset 0 -- else each weight would be computed as often as it is mentioned
-) p
-group by p.space_id, p.subspace_id;
-
 -- name: count_kinds_and_domains
 -- One pass over a space: what count_kinds says (part: 'kind'), and how many there are of the most frequent domains ('domain'),
 -- in this order.
@@ -69,7 +53,7 @@ from (
                 when a.fit < %(moderate_fit)s then 'weak' when a.fit < %(strong_fit)s then 'moderate' else 'strong' end as grade
     from misir.pages_at(%(user_id)s, %(space_id)s::bigint, null) a
     where a.user_id = %(user_id)s
-    offset 0 -- as in weigh_topics
+    offset 0 -- each value is computed once
   ) p
   group by grouping sets ((p.level, p.source, p.tenth, p.grade), (p.domain))
 ) c
@@ -77,7 +61,8 @@ where c.part <> 'domain' or c.domain is not null and c.place <= %(n_domains)s
 order by c.place;
 
 -- name: count_pages
--- The same, and in the same pass what weigh_topics says of each topic, with the largest weight in it (part: 'topic').
+-- The same of the past, and in the same pass what weigh_topics (sums.sql) says of each topic (part: 'topic'): a past page is
+-- dear to find.
 select *
 from (
   select case grouping(p.level, p.domain) when 3 then 'topic' when 1 then 'kind' else 'domain' end as part,
@@ -95,7 +80,7 @@ from (
                              greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
     from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
     where a.user_id = %(user_id)s
-    offset 0 -- as in weigh_topics
+    offset 0 -- each value is computed once
   ) p
   group by grouping sets ((p.subspace_id), (p.level, p.source, p.tenth, p.grade), (p.domain))
 ) c

@@ -142,14 +142,10 @@ def allocate_time(spaces: Iterable[Row], read: Iterable[Row], config: EngineConf
     return sorted(rows, key=lambda row: (-row.minutes, row.space_id))
 
 
-def heat(days: Iterable[Row], last: date) -> list[DayCount]:
-    """Every one of the 90 days up to `last`, empty ones with 0."""
-    counts = {row["day"]: row["artifact_count"] for row in days}
-    first = last - timedelta(days=HEATMAP_DAYS - 1)
-    return [
-        DayCount(date=day, count=counts.get(day, 0))
-        for day in (first + timedelta(days=n) for n in range(HEATMAP_DAYS))
-    ]
+def heat(read: Iterable[Row], days: Iterable[date]) -> list[DayCount]:
+    """Every one of the days, empty ones with 0."""
+    counts = {row["day"]: row["artifact_count"] for row in read}
+    return [DayCount(date=day, count=counts.get(day, 0)) for day in days]
 
 
 def pace_of(spaces: Iterable[Row], halves: Iterable[Row], config: EngineConfig) -> list[SpacePace]:

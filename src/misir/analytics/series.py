@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -153,29 +153,25 @@ def _end(start: date, n_days: int, at: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _speeds(row: Row, covered: Mapping[date, int]) -> list[float | None]:
-    """Of the weeks that were settled, and of the periods after them."""
-    spans, settled = [*covered.items()], row["settled"] or []
-    known = [
+    """Degrees per day in each period: of the weeks that are settled, and of the periods after them."""
+    settled = row["settled"] or []
+    chords = [*settled, *chords_of(row, [*covered][len(settled) :])]
+    return [
         None if chord is None else speed_of_chord(chord, days) if chord else 0.0
-        for (_, days), chord in zip(spans, settled, strict=False)
+        for chord, days in zip(chords, covered.values(), strict=True)
     ]
-    after = dict(spans[len(settled) :])
-    turning = speeds(dict(zip(row["starts"], row["chords"], strict=True)), after)
-    return [*known, *(turning.get(start) for start in after)]
 
 
-def speeds(chords: Mapping[date, float | None], covered: Mapping[date, int]) -> dict[date, float]:
-    """PURE: degrees per day of one topic in each period, from what list_turns says of it.
+def chords_of(row: Row, starts: Iterable[date]) -> list[float | None]:
+    """PURE: how far a topic turned in each period, by its start, from what list_turns says of it.
 
     A topic that is seen before a period and not in it stood still: 0. Before it is seen there is nothing, and
     its first period has nothing to be compared with.
 
-    >>> speeds({date(2026, 1, 1): None, date(2026, 1, 8): 0.0}, {date(2026, 1, 1): 7, date(2026, 1, 15): 7})
-    {datetime.date(2026, 1, 15): 0.0}
+    >>> row = {"starts": [date(2026, 1, 5), date(2026, 1, 19)], "chords": [None, 0.5]}
+    >>> chords_of(row, [date(2025, 12, 29), *(date(2026, 1, day) for day in (5, 12, 19, 26))])
+    [None, None, 0.0, 0.5, 0.0]
     """
+    chords = dict(zip(row["starts"], row["chords"], strict=True))
     begun = min(chords)
-    return {
-        start: speed_of_chord(chord, days) if chord else 0.0
-        for start, days in covered.items()
-        if start > begun and (chord := chords.get(start, 0.0)) is not None
-    }
+    return [chords.get(start, 0.0) if start > begun else None for start in starts]

@@ -24,11 +24,22 @@ SOME: Final = 8
 Row = dict[str, Any]
 
 
-async def weigh(tx: Tx, asked: dict[str, Any]) -> list[Row] | None:
+async def weigh(tx: Tx, asked: dict[str, Any]) -> list[Row]:
     """A row for each topic with pages, and for what is in none: how many, their weight, and the recent ones.
 
-    `asked`: at, recent_since, numbers, space_id or None for all. None where too little is kept to help.
+    `asked`: at, as_of, recent_since, numbers, space_id or None for all. The past is weighed page by page.
     """
+    kept = await _from_sums(tx, asked) if asked["as_of"] is None else None
+    return await weigh_all(tx, asked) if kept is None else kept
+
+
+async def weigh_all(tx: Tx, asked: dict[str, Any]) -> list[Row]:
+    """The same from every page."""
+    return await (await tx.ask(SQL.weigh_topics, asked)).fetchall()
+
+
+async def _from_sums(tx: Tx, asked: dict[str, Any]) -> list[Row] | None:
+    """The same from what is kept, and the pages of what is not; None where too little is kept to help."""
     rows = await (await tx.ask(SQL.list_sums, asked)).fetchall()
     changed = [row for row in rows if not row["is_kept"]]
     if SOME * sum(row["artifact_count"] for row in changed) > sum(row["artifact_count"] for row in rows):

@@ -47,6 +47,23 @@ from (
 ) p
 group by p.space_id, p.subspace_id;
 
+-- name: weigh_topics
+-- Artifacts of each topic, and of none; how much they weigh, all of them and those read since %(recent_since)s. The heaviest of
+-- them, too. In one pass: for the past, and where too little is kept.
+select p.space_id, p.subspace_id, count(*) as artifact_count, coalesce(sum(p.weight), 0) as weight,
+       max(p.weight) as max_weight,
+       count(*) filter (where p.is_recent) as recent_count,
+       coalesce(sum(p.weight) filter (where p.is_recent), 0) as recent_weight
+from (
+  select a.space_id, a.subspace_id, a.captured_at > %(recent_since)s::timestamptz as is_recent,
+         misir.page_weight(a.engagement_level, a.decay_rate, a.similarity,
+                           greatest(tstzrange_subdiff(%(at)s::timestamptz, a.captured_at), 0), %(numbers)s::float8[]) as weight
+  from misir.pages_at(%(user_id)s, %(space_id)s::bigint, %(as_of)s::timestamptz) a
+  where a.user_id = %(user_id)s
+  offset 0 -- else each weight would be computed as often as it is mentioned
+) p
+group by p.space_id, p.subspace_id;
+
 -- name: lock_sums_for_update
 -- Those of a space that hold no longer, as long as their pages are summed: whoever changes one of the pages waits, or is
 -- waited for.

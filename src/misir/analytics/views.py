@@ -76,7 +76,7 @@ async def global_analytics(
             await tx.ask(SQL.list_topics, asked, limit=CAP),
             await tx.ask(SQL.count_days, asked),
         ]
-        weighed = await _weigh(tx, asked)
+        weighed = await weigh(tx, asked)
         spaces, topics, counts = [await one.fetchall() for one in found]
         ids = {space["id"] for space in spaces}
         loose = [
@@ -91,7 +91,7 @@ async def global_analytics(
     return GlobalAnalytics(
         overview=_overview(res, spaces, topics, weighed),
         time_allocation=readings.allocate_time(spaces, by_space, res.config),
-        activity_heatmap=readings.heat(by_day, today),
+        activity_heatmap=readings.heat(by_day, days),
         weak_items=[_loose(row) for row in weak],
         pace_by_space=readings.pace_of([one for one in spaces if not one["is_archived"]], halves, res.config),
         unplaced_items=[_loose(row) for row in unplaced],
@@ -100,12 +100,6 @@ async def global_analytics(
         timezone=zone.key,
         as_of=at,
     )
-
-
-async def _weigh(tx: Tx, asked: Row) -> list[Row]:
-    """What the pages of each topic weigh: from kept sums where they will do."""
-    kept = await weigh(tx, asked) if asked["as_of"] is None else None
-    return kept if kept is not None else await (await tx.ask(SQL.weigh_topics, asked)).fetchall()
 
 
 async def load_zone(tx: Tx) -> ZoneInfo:
@@ -176,16 +170,18 @@ async def space_analytics(
     asked = _asked(res, space_id, at, as_of) | _grades(res)
     async with res.database.as_user(user_id, plans=PLANS, reads_only=True) as tx:
         space = await load_space(tx, space_id)
-        found = await tx.ask(SQL.list_topics, asked, limit=CAP)
-        kept = await weigh(tx, asked) if as_of is None else None
-        statement = SQL.count_pages if kept is None else SQL.count_kinds_and_domains
-        counted = await (await tx.ask(statement, asked, n_domains=N_DOMAINS)).fetchall()
-        topics = await found.fetchall()
-        parts = {
-            part: [row for row in counted if row["part"] == part] for part in ("topic", "kind", "domain")
-        }
-        rows = kept if kept is not None else parts["topic"]
-        kinds, domains = parts["kind"], parts["domain"]
+        found = [
+            await tx.ask(SQL.list_topics, asked, limit=CAP),
+            await tx.ask(
+                SQL.count_pages if as_of else SQL.count_kinds_and_domains, asked, n_domains=N_DOMAINS
+            ),
+        ]
+        weighed_now = None if as_of else await weigh(tx, asked)
+        topics, counted = [await one.fetchall() for one in found]
+        past, kinds, domains = (
+            [row for row in counted if row["part"] == part] for part in ("topic", "kind", "domain")
+        )
+        rows = past if weighed_now is None else weighed_now
         heaviest = _heaviest(rows, N_INFLUENTIAL)
         found_reads = await tx.ask(SQL.list_influential, asked, subspace_ids=heaviest, limit=N_INFLUENTIAL)
         reads = await found_reads.fetchall()
